@@ -1,0 +1,255 @@
+"""The seams of the house: what a flow is handed. Read this page first.
+
+Flows know these shapes and nothing of what stands behind them; only `cli` picks members by name.
+Third parties add members through the entry-point group named beside each protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from posttrainbench.budget import Limits
+from posttrainbench.ledger import Scalar
+from posttrainbench.record import AgentSpec, Isolation
+from posttrainbench.task import Policy, Task
+
+if TYPE_CHECKING:
+    from inspect_ai import Task as InspectTask
+    from inspect_ai.model import Model as InspectModel
+
+WORKSPACE = "/workspace"  # where an agent finds its folder, in every sandbox that has paths of its own
+HOME = "/home/agent"
+
+
+# --- agents -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A folder or file of the host, shown inside a sandbox at `inside`; read-only unless `writable`."""
+
+    host: Path
+    inside: str
+    writable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AgentCommand:
+    """How to start an agent inside a sandbox."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
+
+
+class Agent(Protocol):
+    """A scaffold with its settings. Entry points: `posttrainbench.agents`."""
+
+    spec: AgentSpec
+
+    def command(self, task: Task, seed: int) -> AgentCommand:
+        """The command that works on `task`; it starts in the workspace and may read task.json there."""
+        ...
+
+
+# --- sandboxes ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxJob:
+    """One untrusted command and all that it may see."""
+
+    argv: tuple[str, ...]
+    workdir: str
+    limits: Limits
+    mounts: tuple[Mount, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    package: bool = False  # show our own package inside (the evaluator needs it; an agent must never see it)
+    gateway_socket: Path | None = None  # the only way out; None: no way out
+    watched: tuple[Path, ...] = ()  # host folders that count against limits.disk_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxEnd:
+    """How a sandboxed command ended; every process of the sandbox is dead by then."""
+
+    exit_code: int | None  # None when we killed it
+    limit: str | None  # "memory", "disk", "pids" when a limit ended it, else None
+    peak_memory_bytes: int | None
+    left_processes: int | None  # alive after the kill: 0, or None when it could not be counted
+
+
+class SandboxProcess(Protocol):
+    """A running sandbox."""
+
+    def wait(self, timeout_s: float) -> SandboxEnd | None:
+        """The end, or None when the command still runs after `timeout_s` seconds."""
+        ...
+
+    def stop(self, grace_s: float) -> SandboxEnd:
+        """Ask to end (TERM), wait `grace_s` seconds, then kill every process of the sandbox."""
+        ...
+
+
+class Sandbox(Protocol):
+    """Where untrusted commands execute. Entry points: `posttrainbench.sandboxes`."""
+
+    name: str
+
+    def isolation(self) -> Isolation:
+        """Which guarantees hold on this machine.
+
+        Raises:
+            SandboxUnavailable: it cannot work here; the text says what to install or allow.
+        """
+        ...
+
+    def start(self, job: SandboxJob, on_output: Callable[[bytes], None]) -> SandboxProcess:
+        """Start `job`; `on_output` gets stdout and stderr as they come, in one thread, in order.
+
+        The caller's thread must live as long as the sandbox: when it dies, the sandbox dies.
+        """
+        ...
+
+
+# --- gateways -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationAnswer:
+    """What the evaluation service says of a checkpoint: a score on the query split, or an error."""
+
+    score: float | None
+    stderr: float | None
+    n: int | None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayJob:
+    """What one run's gateway serves and what it lets through."""
+
+    socket: Path  # where to listen: a unix socket, at most 100 bytes of path
+    policy: Policy
+    task: Task
+    evaluate: Callable[[str], EvaluationAnswer]  # workspace-relative path of a checkpoint -> answer
+    log: Callable[[str, Mapping[str, Scalar]], None]  # append an entry (kind, data) to the ledger
+
+
+class RunningGateway(Protocol):
+    """A gateway that listens."""
+
+    def close(self) -> None:
+        """Stop listening; requests under way are dropped and logged as such."""
+        ...
+
+
+class Gateway(Protocol):
+    """The only way out of a sandbox: policy, ledger, hub, evaluation service."""
+
+    def open(self, job: GatewayJob) -> RunningGateway: ...
+
+
+# --- benchmarks and engines ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TestItem:
+    """One sample as an audit sees it. `question` and `answer` are texts, scored separately."""
+
+    __test__ = False  # not a test case, whatever pytest thinks of the name
+
+    id: str
+    question: str
+    answer: str
+    target: str  # the final answer alone
+
+
+class Benchmark(Protocol):
+    """A held-out set with its scorer. Entry points: `posttrainbench.benchmarks`."""
+
+    name: str
+    title: str
+    hub_id: str  # the data set's repository, as agents would look for it
+    test_files: tuple[str, ...]  # path patterns of the test split within that repository
+    data_digest: str  # over every item
+
+    def items(self, split: str) -> tuple[TestItem, ...]:
+        """The items of "train", "dev", "sealed" or "test" (dev + sealed)."""
+        ...
+
+    def inspect_task(self, split: str) -> InspectTask:
+        """The Inspect task that scores a model on a split."""
+        ...
+
+
+class Engine(Protocol):
+    """Turns weights and prompts into completions. Entry points: `posttrainbench.engines`."""
+
+    name: str
+
+    def inspect_model(self, model: Path, chat_template: str) -> InspectModel:
+        """The model at `model` as Inspect calls it, prompted through `chat_template` and no other."""
+        ...
+
+
+# --- schedulers and judges ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerJob:
+    """One command that a scheduler puts on a machine."""
+
+    name: str
+    argv: tuple[str, ...]
+    log: Path
+    cpus: int = 1
+    gpus: int = 0
+    memory_bytes: int | None = None
+
+
+class ScheduledJob(Protocol):
+    """A job that was handed to a scheduler."""
+
+    name: str
+
+    def exit_code(self) -> int | None:
+        """The exit status, or None while it waits or runs."""
+        ...
+
+    def cancel(self) -> None: ...
+
+
+class Scheduler(Protocol):
+    """Puts runs on machines. Entry points: `posttrainbench.schedulers`."""
+
+    name: str
+
+    def submit(self, job: SchedulerJob) -> ScheduledJob: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a judge is asked: a digest built by trusted code, the agent's text quoted as data."""
+
+    digest: str
+    checks: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeAnswer:
+    """One vote: check -> True (rule broken), False (kept), None (no answer: counts as unknown)."""
+
+    votes: Mapping[str, bool | None]
+    rationale: str
+
+
+class Judge(Protocol):
+    """The agent that judges a run's integrity. Entry points: `posttrainbench.judges`."""
+
+    name: str
+
+    def judge(self, question: Question) -> JudgeAnswer: ...

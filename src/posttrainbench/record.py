@@ -1,0 +1,217 @@
+"""The one schema on disk: what a run is asked to be, what each stage leaves, what came out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from posttrainbench.budget import Spend
+from posttrainbench.errors import FailureKind
+from posttrainbench.finding import Verdict
+from posttrainbench.task import Task
+
+SCHEMA = 1
+
+
+class Stage(StrEnum):
+    """A run's stages, in order."""
+
+    PREPARE = "prepare"
+    SOLVE = "solve"
+    SEAL = "seal"
+    ADMIT = "admit"
+    AUDIT = "audit"
+    EVALUATE = "evaluate"
+    RECORD = "record"
+
+
+class SolveEnd(StrEnum):
+    """How the agent's time in the sandbox ended."""
+
+    FINISHED = "finished"  # exited by itself with status 0
+    CRASHED = "crashed"  # exited by itself with another status
+    DEADLINE = "deadline"  # cut off when the budget was spent
+    MEMORY_LIMIT = "memory_limit"
+    DISK_LIMIT = "disk_limit"
+    PIDS_LIMIT = "pids_limit"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSpec:
+    """Scaffold + agent model + settings. `name` is what a leaderboard prints."""
+
+    name: str
+    scaffold: str
+    agent_model: str | None = None
+    settings: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """One agent on one task with one seed; written once, before anything else."""
+
+    run_id: str
+    suite: str
+    suite_digest: str
+    task: Task
+    data_digest: str  # of the benchmark's items
+    agent: AgentSpec
+    seed: int
+    sandbox: str
+    engine: str
+    versions: tuple[tuple[str, str], ...]
+    schema: int = SCHEMA
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The score over a named part of the samples (say, the novel ones)."""
+
+    name: str
+    mean: float
+    stderr: float | None  # None when n < 2
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A mean in [0, 1] over n samples, with its standard error (None when n < 2)."""
+
+    mean: float
+    stderr: float | None
+    n: int
+    parts: tuple[Part, ...] = ()
+    kind: Literal["score"] = "score"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A named reason why there is no score; it is never a number."""
+
+    reason_kind: FailureKind
+    stage: Stage
+    reason: str
+    kind: Literal["failure"] = "failure"
+
+
+Outcome = Score | Failure
+
+
+@dataclass(frozen=True, slots=True)
+class FileFact:
+    """One entry of a folder as it lay: regular files have a digest, or a note that says why not."""
+
+    path: str  # relative, with forward slashes
+    kind: Literal["file", "link", "other"]
+    size_bytes: int
+    sha256: str | None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Guarantee:
+    """One thing that a sandbox promises, and whether it holds on this machine."""
+
+    name: str
+    holds: bool
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Isolation:
+    """What kept the agent in: the sandbox's name and its guarantees."""
+
+    sandbox: str
+    isolated: bool
+    guarantees: tuple[Guarantee, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What the agent will find in its workspace, by content."""
+
+    files: tuple[FileFact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """How the agent's time went."""
+
+    end: SolveEnd
+    exit_code: int | None
+    wall_s: float
+    evaluations: int
+    transcript_bytes: int
+    transcript_dropped_bytes: int
+    isolation: Isolation
+    peak_memory_bytes: int | None = None
+    left_processes: int | None = None  # processes found alive after the kill; None: could not be counted
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """The workspace after the last process died. The manifest lists every entry, one FileFact a line."""
+
+    file_count: int
+    total_bytes: int
+    manifest_sha256: str
+    left_out: int  # weights hashed, then removed from the snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """What may be loaded, or why nothing may."""
+
+    status: Literal["admitted", "refused", "absent"]
+    reason: str  # empty when admitted
+    digest: str | None  # over names, shapes, dtypes and bytes of the admitted tensors
+    notes: tuple[str, ...] = ()  # what was dropped, re-emitted or changed on the way
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """What the checks came to."""
+
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """The final score, or why there is none."""
+
+    outcome: Outcome
+    split: str
+    wall_s: float
+    versions: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StageRecord:
+    """One finished stage: which attempt did it, when, how long, and the digest of what it left."""
+
+    stage: Stage
+    attempt: int
+    finished_utc: str
+    wall_s: float
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """The published outcome of a run."""
+
+    spec: RunSpec
+    spec_sha256: str
+    solved: Solved
+    sealed: Sealed
+    admitted: Admitted
+    outcome: Outcome
+    verdict: Verdict
+    spend: Spend
+    stages: tuple[StageRecord, ...]
+    attempts: int
+    ledger_entries: int
+    ledger_head: str
+    published_utc: str
+    schema: int = SCHEMA

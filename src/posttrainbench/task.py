@@ -1,0 +1,111 @@
+"""What an agent is asked to do: tasks, the rules they are done under, and the suites that freeze them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from posttrainbench.budget import Budget, Limits
+from posttrainbench.digest import content_digest
+
+
+class Policy(StrEnum):
+    """What the gateway lets out of an agent's sandbox."""
+
+    OPEN = "open"  # everything, logged
+    PAPER = "paper"  # everything but the target benchmark's test split, logged
+    STRICT = "strict"  # an allow-list: the base model and the named data sets' train splits
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """A model on a hub: repository id and the revision that is meant."""
+
+    hub_id: str
+    revision: str = "main"
+
+    @property
+    def short(self) -> str:
+        """The id without its owner: `tiny-qwen3-base` of `tinyworld/tiny-qwen3-base`."""
+        return self.hub_id.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What an agent may do, and how much of it is tolerated."""
+
+    policy: Policy
+    query_split: str = "dev"  # what the evaluation service answers on: "dev" (sealed) or "test" (the paper)
+    max_queries: int | None = None
+    tolerated_items: int = 3  # test items that may turn up by accident
+    required_checks: tuple[str, ...] = ("admission", "lineage", "overlap", "tampering", "egress")
+    allowed_datasets: tuple[str, ...] = ()  # what `strict` lets through beside the base model
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Base model x benchmark x budget x rules."""
+
+    base_model: ModelRef
+    benchmark: str
+    budget: Budget
+    rules: Rules
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def name(self) -> str:
+        """`tiny-qwen3-base/tiny_math`: what people call this cell of the suite."""
+        return f"{self.base_model.short}/{self.benchmark}"
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteBenchmark:
+    """One benchmark of a suite: its weight in the aggregate and the digest of the data that is meant."""
+
+    name: str
+    weight: float
+    data_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A known score of a base model on a benchmark, with where it comes from."""
+
+    kind: str  # "base" (zero-shot), "few_shot", "instruct"
+    base_model: str
+    benchmark: str
+    mean: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """A frozen set of tasks; leaderboards compare equal digests only."""
+
+    name: str
+    version: str
+    title: str
+    base_models: tuple[ModelRef, ...]
+    benchmarks: tuple[SuiteBenchmark, ...]
+    budget: Budget
+    rules: Rules
+    limits: Limits
+    references: tuple[Reference, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """64 hex digits over all that a score depends on."""
+        return content_digest(self)
+
+    def tasks(self) -> tuple[Task, ...]:
+        """Every base model x benchmark, in the suite's order."""
+        return tuple(
+            Task(model, benchmark.name, self.budget, self.rules, self.limits)
+            for model in self.base_models
+            for benchmark in self.benchmarks
+        )
+
+    def reference(self, kind: str, base_model: str, benchmark: str) -> Reference | None:
+        """The known score of one cell, or None when nobody measured it."""
+        wanted = (kind, base_model, benchmark)
+        return next((r for r in self.references if (r.kind, r.base_model, r.benchmark) == wanted), None)

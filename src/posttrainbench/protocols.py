@@ -60,7 +60,11 @@ class Agent(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SandboxJob:
-    """One untrusted command and all that it may see."""
+    """One untrusted command and all that it may see.
+
+    `python` is on its PATH, with the packages of our own environment. Without a mount that leads to a gateway
+    it has no way out at all.
+    """
 
     argv: tuple[str, ...]
     workdir: str
@@ -68,7 +72,6 @@ class SandboxJob:
     mounts: tuple[Mount, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     package: bool = False  # show our own package inside (the evaluator needs it; an agent must never see it)
-    gateway_socket: Path | None = None  # the only way out; None: no way out
     watched: tuple[Path, ...] = ()  # host folders that count against limits.disk_bytes
 
 
@@ -139,8 +142,19 @@ class GatewayJob:
     log: Callable[[str, Mapping[str, Scalar]], None]  # append an entry (kind, data) to the ledger
 
 
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What a sandbox needs inside to reach its gateway: it has no other way out."""
+
+    argv: tuple[str, ...]  # put before the agent's own argv: starts the relay, then the agent
+    mounts: tuple[Mount, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
 class RunningGateway(Protocol):
     """A gateway that listens."""
+
+    door: Door
 
     def close(self) -> None:
         """Stop listening; requests under way are dropped and logged as such."""

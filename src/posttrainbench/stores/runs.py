@@ -1,0 +1,150 @@
+"""One run directory: its spec, the stages that its attempts finished, its ledger, its published records."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+from uuid import uuid4
+
+from posttrainbench.digest import sha256_text
+from posttrainbench.errors import AlreadyPublished, InvalidFile, SetupError
+from posttrainbench.layout import AttemptLayout, RunLayout
+from posttrainbench.ledger import LedgerEntry
+from posttrainbench.record import RunRecord, RunSpec, Stage, StageRecord
+from posttrainbench.stores.claims import Claim, Owner, attempt_numbers, claim
+from posttrainbench.stores.codec import from_json, to_json
+from posttrainbench.stores.files import publish, write_atomic
+from posttrainbench.stores.ledger import Ledger, read_entries, utc_now
+
+Output = TypeVar("Output")
+
+
+@dataclass(frozen=True, slots=True)
+class StageFile:
+    """What stands in stages/STAGE.json: the frame around a stage's output, which is kept as JSON text."""
+
+    stage: Stage
+    attempt: int
+    finished_utc: str
+    wall_s: float
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished(Generic[Output]):
+    """A finished stage: what it left, and the attempt whose folder holds its files."""
+
+    attempt: AttemptLayout
+    output: Output
+    record: StageRecord
+
+
+class RunStore:
+    """Reads and writes one run directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.layout = RunLayout(root)
+
+    def create(self, spec: RunSpec) -> None:
+        """Write the spec, once; the same spec again changes nothing.
+
+        Raises:
+            SetupError: the directory already holds a different run.
+        """
+        try:
+            publish(self.layout.spec, to_json(spec))
+        except FileExistsError:
+            if self.spec() != spec:
+                raise SetupError(
+                    f"{self.layout.root} already holds another run (its spec.json differs, by version or by "
+                    f"setting); choose another --out or remove that folder"
+                ) from None
+
+    def spec(self) -> RunSpec:
+        """What the run is asked to be.
+
+        Raises:
+            SetupError: there is no spec.json here, or it cannot be read.
+        """
+        try:
+            return from_json(RunSpec, self.layout.spec.read_text(), str(self.layout.spec))
+        except FileNotFoundError:
+            raise SetupError(f"{self.layout.root} is no run directory: it has no spec.json") from None
+        except UnicodeDecodeError:
+            raise InvalidFile(f"{self.layout.spec} is no text") from None
+
+    def claim(self, scheduler_says_gone: Callable[[Owner], bool | None] = lambda _: None) -> Claim:
+        """The next attempt, for this process (see `claims.claim`)."""
+        return claim(self.layout, scheduler_says_gone)
+
+    def finish(self, attempt: AttemptLayout, stage: Stage, output: object, wall_s: float) -> None:
+        """Record that a stage is finished; from here on it is never repeated by itself."""
+        frame = StageFile(stage, attempt.number, utc_now(), wall_s, to_json(output))
+        write_atomic(attempt.stage(stage), to_json(frame))
+
+    def finished(self, stage: Stage, noun: type[Output]) -> Finished[Output] | None:
+        """The newest finished output of a stage, or None."""
+        for number in reversed(attempt_numbers(self.layout)):
+            attempt = self.layout.attempt(number)
+            path = attempt.stage(stage)
+            if path.exists():
+                text = path.read_text()
+                frame = from_json(StageFile, text, str(path))
+                output = from_json(noun, frame.output, str(path))
+                record = StageRecord(stage, number, frame.finished_utc, frame.wall_s, sha256_text(text))
+                return Finished(attempt, output, record)
+        return None
+
+    def attempts(self) -> int:
+        """How many attempts were made."""
+        return len(attempt_numbers(self.layout))
+
+    def ledger(self) -> Ledger:
+        return Ledger(self.layout.ledger)
+
+    def ledger_entries(self) -> tuple[LedgerEntry, ...]:
+        return read_entries(self.layout.ledger)
+
+    def publish(self, record: RunRecord, number: int) -> None:
+        """Publish record `number`, and point record.json at it.
+
+        Raises:
+            AlreadyPublished: another worker was first.
+        """
+        path = self.layout.records / f"{number}.json"
+        try:
+            publish(path, to_json(record))
+        except FileExistsError:
+            raise AlreadyPublished(f"{path} was published by another worker; it was left as it is") from None
+        finally:
+            self._point_at_newest()
+
+    def records(self) -> int:
+        """How many records are published."""
+        return max((int(p.stem) for p in self.layout.records.glob("[0-9]*.json")), default=0)
+
+    def record(self) -> RunRecord | None:
+        """The newest published record, or None while there is none."""
+        number = self.records()
+        if not number:
+            return None
+        path = self.layout.records / f"{number}.json"
+        return from_json(RunRecord, path.read_text(), str(path))
+
+    def _point_at_newest(self) -> None:
+        link = self.layout.record.with_name(f".record.{uuid4().hex}")
+        link.symlink_to(os.path.join("records", f"{self.records()}.json"))  # noqa: PTH118 - a link's text, no path
+        link.replace(self.layout.record)
+
+
+def find_runs(root: Path) -> Iterator[RunStore]:
+    """Every run directory at or below `root`, by path; folders without a spec.json are not runs."""
+    if RunLayout(root).spec.exists():
+        yield RunStore(root)
+        return
+    for child in sorted(root.iterdir()) if root.is_dir() else ():
+        if child.is_dir() and not child.is_symlink():
+            yield from find_runs(child)

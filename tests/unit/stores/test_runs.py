@@ -47,7 +47,7 @@ def test_a_directory_holds_one_run_for_good(run: RunStore) -> None:
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"run_id": 3}', "null"])
 def test_a_half_written_spec_is_an_error_that_names_the_file(run: RunStore, text: str) -> None:
     run.layout.spec.write_text(text)
-    with pytest.raises(InvalidFile, match="spec.json"):
+    with pytest.raises(InvalidFile, match=r"spec\.json"):
         run.spec()
 
 
@@ -177,7 +177,7 @@ def test_the_chain_shows_any_damage(tmp_path: Path, damage: str) -> None:
     else:
         lines.insert(1, lines[1])
     ledger.path.write_text("".join(lines))
-    with pytest.raises(BrokenLedger, match="entry [12]"):
+    with pytest.raises(BrokenLedger, match=r"entry [12]"):
         check_chain(read_entries(ledger.path))
 
 
@@ -204,5 +204,5 @@ def test_writers_that_share_a_ledger_keep_one_chain(tmp_path: Path) -> None:
 
 
 def test_json_that_is_not_a_noun_names_the_field() -> None:
-    with pytest.raises(InvalidFile, match="somewhere .* suite"):
+    with pytest.raises(InvalidFile, match=r"somewhere .* suite"):
         from_json(RunSpec, '{"run_id": "r"}', "somewhere")

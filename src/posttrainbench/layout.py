@@ -2,6 +2,7 @@
 
 RUN/
   spec.json                what the run is asked to be; written once
+  suite.json               the suite whose digest the spec names, as it was then; written once
   record.json              link to the newest of records/
   records/K.json           published outcomes; K=1 first, more when a stage was run again; never overwritten
   ledger.jsonl             what happened, in order, hash-chained
@@ -105,6 +106,10 @@ class RunLayout:
     @property
     def spec(self) -> Path:
         return self.root / "spec.json"
+
+    @property
+    def suite(self) -> Path:
+        return self.root / "suite.json"
 
     @property
     def record(self) -> Path:

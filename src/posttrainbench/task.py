@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from posttrainbench.budget import Budget, Limits
@@ -104,6 +104,15 @@ class Suite:
             for model in self.base_models
             for benchmark in self.benchmarks
         )
+
+    def varied(self, wall_s: float | None = None, policy: Policy | None = None) -> Suite:
+        """This suite with another budget or policy: another version, hence another digest."""
+        if (wall_s in (None, self.budget.wall_s)) and (policy in (None, self.rules.policy)):
+            return self
+        budget = replace(self.budget, wall_s=wall_s) if wall_s is not None else self.budget
+        rules = replace(self.rules, policy=policy) if policy is not None else self.rules
+        version = f"{self.version}+{budget.wall_s:g}s-{rules.policy}"
+        return replace(self, version=version, budget=budget, rules=rules)
 
     def reference(self, kind: str, base_model: str, benchmark: str) -> Reference | None:
         """The known score of one cell, or None when nobody measured it."""

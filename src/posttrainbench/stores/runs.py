@@ -18,6 +18,7 @@ from posttrainbench.stores.claims import Claim, Owner, attempt_numbers, claim
 from posttrainbench.stores.codec import from_json, to_json
 from posttrainbench.stores.files import publish, write_atomic
 from posttrainbench.stores.ledger import Ledger, read_entries, utc_now
+from posttrainbench.task import Suite
 
 Output = TypeVar("Output")
 
@@ -48,13 +49,16 @@ class RunStore:
     def __init__(self, root: Path) -> None:
         self.layout = RunLayout(root)
 
-    def create(self, spec: RunSpec) -> None:
-        """Write the spec, once; the same spec again changes nothing.
+    def create(self, spec: RunSpec, suite: Suite) -> None:
+        """Write the suite and the spec, once; the same again changes nothing.
 
         Raises:
             SetupError: the directory already holds a different run.
         """
         try:
+            # The spec comes last: a directory without one is no run yet, so nothing here can be half a run.
+            if not self.layout.spec.exists():
+                write_atomic(self.layout.suite, to_json(suite))
             publish(self.layout.spec, to_json(spec))
         except FileExistsError:
             if self.spec() != spec:
@@ -75,6 +79,20 @@ class RunStore:
             raise SetupError(f"{self.layout.root} is no run directory: it has no spec.json") from None
         except UnicodeDecodeError:
             raise InvalidFile(f"{self.layout.spec} is no text") from None
+
+    def suite(self) -> Suite:
+        """The suite that the run belongs to, as it was when the run was made.
+
+        Raises:
+            InvalidFile: it cannot be read, or is not the suite whose digest the spec names.
+        """
+        path = self.layout.suite
+        if not path.exists():
+            raise InvalidFile(f"{path} is missing: the run directory is not whole")
+        suite = from_json(Suite, path.read_text(), str(path))
+        if suite.digest != self.spec().suite_digest:
+            raise InvalidFile(f"{path} is not the suite that spec.json names (digest {suite.digest[:12]})")
+        return suite
 
     def claim(self, scheduler_says_gone: Callable[[Owner], bool | None] = lambda _: None) -> Claim:
         """The next attempt, for this process (see `claims.claim`)."""

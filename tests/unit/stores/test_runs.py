@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from posttrainbench.budget import Budget
+from posttrainbench.budget import Budget, Limits
 from posttrainbench.errors import AlreadyPublished, BrokenLedger, InvalidFile, OwnedElsewhere, SetupError
 from posttrainbench.ledger import check_chain
 from posttrainbench.record import AgentSpec, FileFact, Prepared, RunSpec, Stage
@@ -20,16 +20,26 @@ from posttrainbench.stores.codec import from_json, to_json
 from posttrainbench.stores.files import publish, write_atomic
 from posttrainbench.stores.ledger import Ledger, read_entries
 from posttrainbench.stores.runs import RunStore, find_runs
-from posttrainbench.task import ModelRef, Policy, Rules, Task
+from posttrainbench.task import ModelRef, Policy, Rules, Suite, SuiteBenchmark
 
-TASK = Task(ModelRef("owner/model"), "bench", Budget(60.0), Rules(Policy.OPEN))
-SPEC = RunSpec("r", "tiny", "d" * 64, TASK, "e" * 64, AgentSpec("idle", "scripted"), 0, "bwrap", "x", ())
+SUITE = Suite(
+    "tiny",
+    "1",
+    "Tiny",
+    (ModelRef("owner/model"),),
+    (SuiteBenchmark("bench", 1.0, "e" * 64),),
+    Budget(60.0),
+    Rules(Policy.OPEN),
+    Limits(),
+)
+(TASK,) = SUITE.tasks()
+SPEC = RunSpec("r", "tiny", SUITE.digest, TASK, "e" * 64, AgentSpec("idle", "scripted"), 0, "bwrap", "x", ())
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunStore:
     store = RunStore(tmp_path / "r")
-    store.create(SPEC)
+    store.create(SPEC, SUITE)
     return store
 
 
@@ -37,10 +47,17 @@ def test_a_spec_comes_back_as_it_was(run: RunStore) -> None:
     assert run.spec() == SPEC
 
 
+def test_a_suite_comes_back_as_it_was_or_not_at_all(run: RunStore) -> None:
+    assert run.suite() == SUITE
+    run.layout.suite.write_text(to_json(replace(SUITE, version="2")))
+    with pytest.raises(InvalidFile, match="not the suite"):
+        run.suite()
+
+
 def test_a_directory_holds_one_run_for_good(run: RunStore) -> None:
-    run.create(SPEC)
+    run.create(SPEC, SUITE)
     with pytest.raises(SetupError, match="another run"):
-        run.create(replace(SPEC, seed=1))
+        run.create(replace(SPEC, seed=1), SUITE)
     assert run.spec().seed == 0
 
 

@@ -1,0 +1,1 @@
+"""Benchmarks: held-out sets with their scorers. One file each."""

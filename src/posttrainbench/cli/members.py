@@ -1,0 +1,86 @@
+"""Names to members: the one place where an agent, a sandbox, an engine or a benchmark is picked by name.
+
+Third parties add theirs through entry points (`posttrainbench.agents`, `posttrainbench.benchmarks`, ...): an
+object, or a callable without arguments that makes one. A name of ours cannot be taken over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, cast
+
+from posttrainbench.errors import SetupError, UnknownName
+from posttrainbench.protocols import Agent, Benchmark, Engine, Gateway, Sandbox
+
+# name -> "module:attribute", imported when it is asked for: `ptb --help` needs none of them
+SANDBOXES = {
+    "bwrap": "posttrainbench.sandboxes.bubblewrap:Bubblewrap",
+    "none": "posttrainbench.sandboxes.unisolated:Unisolated",
+}
+ENGINES = {"transformers": "posttrainbench.engines.transformers:TransformersEngine"}
+BENCHMARKS = {
+    "tiny_math": "posttrainbench.benchmarks.tiny_math:TinyMath",
+    "tiny_tools": "posttrainbench.benchmarks.tiny_tools:TinyTools",
+}
+
+
+def sandbox_named(name: str) -> Sandbox:
+    return cast(Sandbox, _member("sandbox", name, SANDBOXES))
+
+
+def engine_named(name: str) -> Engine:
+    return cast(Engine, _member("engine", name, ENGINES))
+
+
+def benchmark_named(name: str) -> Benchmark:
+    return cast(Benchmark, _member("benchmark", name, BENCHMARKS))
+
+
+def benchmarks() -> list[Benchmark]:
+    """Every benchmark that is installed, ours first."""
+    return [benchmark_named(name) for name in (*BENCHMARKS, *_third_party("benchmark", BENCHMARKS))]
+
+
+def agent_named(name: str) -> Agent:
+    from posttrainbench.agents.builtin import scripted_agents
+
+    ours: dict[str, Callable[[], Agent]] = {agent.spec.name: lambda a=agent: a for agent in scripted_agents()}  # type: ignore[misc]
+    if name in ours:
+        return ours[name]()
+    theirs = _third_party("agent", ours)
+    if name in theirs:
+        return cast(Agent, theirs[name]())
+    raise UnknownName("agent", name, (*ours, *theirs))
+
+
+def gateway() -> Gateway:
+    from posttrainbench.gateways.tinygateway import TinyGateway
+
+    return TinyGateway()
+
+
+def _member(kind: str, name: str, ours: Mapping[str, str]) -> object:
+    if name in ours:
+        module, _, attribute = ours[name].partition(":")
+        return getattr(import_module(module), attribute)()
+    theirs = _third_party(kind, ours)
+    if name in theirs:
+        return theirs[name]()
+    raise UnknownName(kind, name, (*ours, *theirs))
+
+
+def _third_party(kind: str, ours: Mapping[str, Any]) -> dict[str, Callable[[], object]]:
+    """What other packages offer, by name; loaded only when called."""
+    plural = {"sandbox": "sandboxes", "benchmark": "benchmarks", "agent": "agents", "engine": "engines"}[kind]
+    offered = entry_points(group=f"posttrainbench.{plural}")
+    return {point.name: lambda p=point: _load(kind, p) for point in offered if point.name not in ours}  # type: ignore[misc]
+
+
+def _load(kind: str, point: Any) -> object:
+    try:
+        loaded = point.load()
+        return loaded() if isinstance(loaded, type) else loaded
+    except Exception as error:
+        raise SetupError(f"{kind} {point.name!r} ({point.value}) cannot be loaded: {error}") from error

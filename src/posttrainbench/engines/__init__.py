@@ -1,0 +1,1 @@
+"""Engines: weights and prompts into completions. One file each."""

@@ -1,0 +1,1 @@
+"""Flows: one story each, read top to bottom. They are handed their members."""

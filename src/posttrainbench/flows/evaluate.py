@@ -1,0 +1,86 @@
+"""Evaluate an admitted model: a fresh sandbox, no network, no secrets, our own code and the model's weights."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from posttrainbench.budget import Limits
+from posttrainbench.errors import FailureKind, InvalidFile
+from posttrainbench.flows.score import ScoreJob, ScoreResult
+from posttrainbench.protocols import Mount, Sandbox, SandboxEnd, SandboxJob
+from posttrainbench.record import Evaluated, Failure, Outcome, Stage
+from posttrainbench.stores.codec import from_json, to_json
+from posttrainbench.stores.files import write_atomic
+from posttrainbench.stores.trees import read_text
+
+INSIDE = ("python", "-m", "posttrainbench.cli.inside")  # the program that answers a ScoreJob
+MODEL, OUT = "/model", "/out"
+RESULT_CAP_BYTES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluator:
+    """All that an evaluation needs but the model: handed over once, used for queries and for the final score."""
+
+    sandbox: Sandbox
+    benchmark: str
+    engine: str
+    chat_template: str
+    limits: Limits
+    timeout_s: float = 3600.0
+
+    def evaluate(self, model: Path, split: str, out: Path) -> Evaluated:
+        """The outcome of the model folder `model` on a split; `out` keeps the job, its output and Inspect's log."""
+        started = time.monotonic()
+        out.mkdir(parents=True, exist_ok=True)
+        job = ScoreJob(self.benchmark, split, self.engine, MODEL, OUT, self.chat_template)
+        write_atomic(out / "job.json", to_json(job))
+        with (out / "output.log").open("wb") as log:
+            end = self._run(model, out, log.write)
+        outcome, versions = self._answer(out, end)
+        return Evaluated(outcome, split, time.monotonic() - started, versions)
+
+    def _run(self, model: Path, out: Path, on_output: Callable[[bytes], object]) -> SandboxEnd | None:
+        """The sandbox's end, or None when it was stopped at the time limit."""
+        job = SandboxJob(
+            argv=(*INSIDE, f"{OUT}/job.json"),
+            workdir=OUT,
+            limits=self.limits,
+            mounts=(Mount(model, MODEL), Mount(out, OUT, writable=True)),
+            environment={
+                "HF_HUB_OFFLINE": "1",
+                "INSPECT_LOG_LEVEL": "error",
+                "TOKENIZERS_PARALLELISM": "false",
+            },
+            package=True,
+            watched=(out,),
+        )
+        process = self.sandbox.start(job, lambda chunk: _discard(on_output(chunk)))
+        end = process.wait(self.timeout_s)
+        if end is None:
+            process.stop(grace_s=0)
+        return end
+
+    def _answer(self, out: Path, end: SandboxEnd | None) -> tuple[Outcome, tuple[tuple[str, str], ...]]:
+        if end is None:
+            return _failure(f"no result within {self.timeout_s:.0f} s"), ()
+        if end.exit_code != 0:
+            why = f"hit its {end.limit} limit" if end.limit else f"ended with status {end.exit_code}"
+            return _failure(f"the evaluator {why}; see {out.name}/output.log"), ()
+        try:
+            text = read_text(out, "result.json", RESULT_CAP_BYTES)
+            result = from_json(ScoreResult, text, "result.json")
+        except (OSError, InvalidFile) as error:
+            return _failure(f"the evaluator left no readable result: {error}"), ()
+        return result.outcome, result.versions
+
+
+def _failure(reason: str) -> Failure:
+    return Failure(FailureKind.EVALUATION_FAILED, Stage.EVALUATE, reason)
+
+
+def _discard(_: object) -> None:
+    return None

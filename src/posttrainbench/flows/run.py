@@ -1,0 +1,229 @@
+"""A run: prepare, solve, seal, admit, audit, evaluate, record. Each stage reads what earlier ones left on disk.
+
+A stage that is finished is never repeated by itself; asked for by name (`again`), it is done anew in an attempt
+of its own, beside the old one, and a new record is published.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from posttrainbench.budget import Spend
+from posttrainbench.digest import content_digest
+from posttrainbench.errors import AlreadyPublished, FailureKind
+from posttrainbench.flows.admit import admit_from
+from posttrainbench.flows.audit import AuditInputs, audit
+from posttrainbench.flows.evaluate import Evaluator
+from posttrainbench.flows.prepare import fill, prepare
+from posttrainbench.flows.seal import seal
+from posttrainbench.flows.solve import Solver, solve
+from posttrainbench.layout import FINAL_MODEL, AttemptLayout
+from posttrainbench.ledger import check_chain
+from posttrainbench.protocols import Agent, Benchmark, Gateway, Sandbox
+from posttrainbench.record import (
+    Admitted,
+    Audited,
+    Evaluated,
+    Failure,
+    Outcome,
+    Prepared,
+    RunRecord,
+    RunSpec,
+    Sealed,
+    Solved,
+    SolveEnd,
+    Stage,
+)
+from posttrainbench.stores.ledger import utc_now
+from posttrainbench.stores.runs import Finished, RunStore
+
+Output = TypeVar("Output")
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """Who takes part in a run, and the folders on the host that they need."""
+
+    agent: Agent
+    sandbox: Sandbox
+    gateway: Gateway
+    benchmark: Benchmark
+    base: Path
+    siblings: tuple[tuple[str, Path], ...]  # (hub id, folder) of models that must not be submitted
+    chat_template: str
+
+
+def run(store: RunStore, members: Members, again: frozenset[Stage] = frozenset()) -> RunRecord:
+    """The published record of a run: what is there already, or what is missing done now.
+
+    Raises:
+        OwnedElsewhere: a live worker holds the run.
+        SandboxUnavailable: nothing was started.
+    """
+    record = store.record()
+    if record is not None and not again:
+        return record
+    with store.claim() as attempt:
+        record = store.record()  # it may have been published while we waited for the claim
+        if record is not None and not again:
+            return record
+        return _Run(store, members, attempt, again).record()
+
+
+class _Run:
+    """One attempt at a run: what is needed by every stage."""
+
+    def __init__(
+        self, store: RunStore, members: Members, attempt: AttemptLayout, again: frozenset[Stage]
+    ) -> None:
+        self.store, self.members, self.attempt, self.again = store, members, attempt, again
+        self.spec: RunSpec = store.spec()
+        self.ledger = store.ledger()
+        self.log("attempt", {"number": attempt.number})
+
+    def record(self) -> RunRecord:
+        """Every stage in order, then the record."""
+        prepared = self.stage(Stage.PREPARE, Prepared, self.prepare)
+        solved = self.stage(Stage.SOLVE, Solved, lambda: self.solve(prepared))
+        sealed = self.stage(Stage.SEAL, Sealed, lambda: seal(solved.attempt, self.attempt))
+        admitted = self.stage(Stage.ADMIT, Admitted, lambda: self.admit(solved))
+        audited = self.stage(Stage.AUDIT, Audited, lambda: self.audit(prepared, solved, sealed, admitted))
+        evaluated = self.stage(Stage.EVALUATE, Evaluated, lambda: self.evaluate(solved, admitted))
+        return self.publish(prepared, solved, sealed, admitted, audited, evaluated)
+
+    def log(self, kind: str, data: dict[str, str | int | float | bool | None]) -> None:
+        self.ledger.append(kind, data)
+
+    def stage(self, stage: Stage, noun: type[Output], do: Callable[[], Output]) -> Finished[Output]:
+        """The stage's output: found if it is finished, else made now."""
+        finished = self.store.finished(stage, noun)
+        if finished is not None and (stage not in self.again or finished.attempt == self.attempt):
+            return finished
+        self.log("stage", {"stage": stage, "event": "start", "attempt": self.attempt.number})
+        started = time.monotonic()
+        output = do()
+        wall_s = time.monotonic() - started
+        self.store.finish(self.attempt, stage, output, wall_s)
+        self.log("stage", {"stage": stage, "event": "end", "attempt": self.attempt.number, "wall_s": wall_s})
+        made = self.store.finished(stage, noun)
+        assert made is not None
+        return made
+
+    def prepare(self) -> Prepared:
+        return prepare(self.spec.task, self.members.benchmark, self.attempt.prepared)
+
+    def solve(self, prepared: Finished[Prepared]) -> Solved:
+        task, benchmark = self.spec.task, self.members.benchmark
+        solver = Solver(
+            self.members.agent,
+            self.members.sandbox,
+            self.members.gateway,
+            self.evaluator(),
+            self.members.base,
+            task,
+            self.spec.seed,
+            lambda workspace, deadline: fill(task, benchmark, workspace, deadline),
+        )
+        return solve(solver, prepared.attempt.prepared, self.attempt, self.ledger.append)
+
+    def admit(self, solved: Finished[Solved]) -> Admitted:
+        out = self.attempt.admitted_model
+        return admit_from(
+            solved.attempt.workspace, FINAL_MODEL, self.members.base, out, self.members.chat_template
+        )
+
+    def audit(
+        self,
+        prepared: Finished[Prepared],
+        solved: Finished[Solved],
+        sealed: Finished[Sealed],
+        admitted: Finished[Admitted],
+    ) -> Audited:
+        benchmark = self.members.benchmark
+        inputs = AuditInputs(
+            solved=solved.attempt,
+            sealed=sealed.attempt,
+            prepared=prepared.output.files,
+            ledger=self.store.ledger_entries(),
+            task=self.spec.task,
+            train=benchmark.items("train"),
+            test=benchmark.items("test"),
+            hub_id=benchmark.hub_id,
+            test_files=benchmark.test_files,
+            admitted=admitted.output,
+            admitted_model=admitted.attempt.admitted_model,
+            base=self.members.base,
+            siblings=self.members.siblings,
+        )
+        return Audited(audit(inputs, self.attempt.audit))
+
+    def evaluate(self, solved: Finished[Solved], admitted: Finished[Admitted]) -> Evaluated:
+        """The final score, over items that the agent could not query."""
+        split = "sealed" if self.spec.task.rules.query_split == "dev" else "test"
+        refusal = self.refusal(solved.output, admitted.output)
+        if refusal is not None:
+            return Evaluated(refusal, split, 0.0)
+        return self.evaluator().evaluate(admitted.attempt.admitted_model, split, self.attempt.evaluation)
+
+    def evaluator(self) -> Evaluator:
+        return Evaluator(
+            self.members.sandbox,
+            self.spec.task.benchmark,
+            self.spec.engine,
+            self.members.chat_template,
+            self.spec.task.limits,
+        )
+
+    @staticmethod
+    def refusal(solved: Solved, admitted: Admitted) -> Failure | None:
+        """Why there is nothing to evaluate, or None."""
+        if admitted.status == "admitted":
+            return None
+        if admitted.status == "refused":
+            return Failure(FailureKind.REJECTED_MODEL, Stage.ADMIT, admitted.reason)
+        if solved.end is SolveEnd.FINISHED:
+            return Failure(FailureKind.NO_FINAL_MODEL, Stage.SOLVE, admitted.reason)
+        ended = f"the agent ended by {solved.end} (status {solved.exit_code}) and left no final_model"
+        return Failure(FailureKind.AGENT_CRASHED, Stage.SOLVE, ended)
+
+    def publish(
+        self,
+        prepared: Finished[Prepared],
+        solved: Finished[Solved],
+        sealed: Finished[Sealed],
+        admitted: Finished[Admitted],
+        audited: Finished[Audited],
+        evaluated: Finished[Evaluated],
+    ) -> RunRecord:
+        """Put the record together and publish it, once."""
+        number = self.store.records() + 1
+        outcome: Outcome = evaluated.output.outcome
+        self.log("stage", {"stage": Stage.RECORD, "event": "publish", "record": number})
+        entries = self.store.ledger_entries()
+        stages = (prepared, solved, sealed, admitted, audited, evaluated)
+        record = RunRecord(
+            spec=self.spec,
+            spec_sha256=content_digest(self.spec),
+            solved=solved.output,
+            sealed=sealed.output,
+            admitted=admitted.output,
+            outcome=outcome,
+            verdict=audited.output.verdict,
+            spend=Spend(wall_s=solved.output.wall_s, evaluations=solved.output.evaluations),
+            stages=tuple(stage.record for stage in stages),
+            attempts=self.store.attempts(),
+            ledger_entries=len(entries),
+            ledger_head=check_chain(entries),
+            published_utc=utc_now(),
+        )
+        try:
+            self.store.publish(record, number)
+        except AlreadyPublished:
+            published = self.store.record()
+            assert published is not None
+            return published
+        return record

@@ -1,0 +1,1 @@
+"""Schedulers: ways to put runs on machines. One file each."""

@@ -1,0 +1,172 @@
+"""What a ranking comes to: the leaderboard, its entries, their cells, and what was counted in each.
+
+Numbers are fractions. A missing number is None, with a reason beside it; nothing here is made up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from posttrainbench.finding import VerdictLabel
+from posttrainbench.record import AgentSpec, Failure, Outcome
+
+
+class Counted(StrEnum):
+    """What a run stands for in the aggregate."""
+
+    OWN = "own"  # the score of the model that the agent left
+    BASE = "base"  # the base model's zero-shot score, by policy
+    NOTHING = "nothing"  # it is left out, and the entry is incomplete
+
+
+class Mark(StrEnum):
+    """What a reader must know before believing a number; the order is that of weight."""
+
+    DISQUALIFIED = "disqualified"
+    FAILED = "failed"
+    MISSING = "missing"
+    SUSPICIOUS = "suspicious"
+    UNKNOWN = "unknown"
+    NOT_ISOLATED = "not_isolated"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean over seeds with its uncertainties; each of them is None when nothing is known of it, never 0."""
+
+    mean: float
+    seeds: int
+    sd_over_seeds: float | None  # sample standard deviation (n - 1); None for one seed
+    sampling_stderr: float | None  # what the finite test sets leave open
+    total_stderr: float | None  # both together; None for one seed
+
+
+@dataclass(frozen=True, slots=True)
+class PartEstimate:
+    """An estimate over a named part of the samples (say, the novel ones)."""
+
+    name: str
+    estimate: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class CellRun:
+    """One seed's place in a cell: what came out, what was counted, and why."""
+
+    seed: int
+    run_id: str | None  # None: no such run was found
+    outcome: Outcome | None  # None: there is no record (yet)
+    verdict: VerdictLabel | None
+    isolated: bool | None
+    counted: Counted
+    value: float | None  # what was counted, None for NOTHING
+    stderr: float | None  # of an own score
+    why: str
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """What a reader must know of this run, weightiest first."""
+        known = (
+            (Mark.DISQUALIFIED, self.verdict is VerdictLabel.DISQUALIFIED),
+            (Mark.FAILED, isinstance(self.outcome, Failure)),
+            (Mark.MISSING, self.outcome is None),
+            (Mark.SUSPICIOUS, self.verdict is VerdictLabel.SUSPICIOUS),
+            (Mark.UNKNOWN, self.verdict is VerdictLabel.UNKNOWN),
+            (Mark.NOT_ISOLATED, self.isolated is False),
+        )
+        return tuple(mark for mark, holds in known if holds)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One agent's runs on one base model and one benchmark."""
+
+    base_model: str
+    benchmark: str
+    weight: float  # in the total; all cells of an entry sum to 1
+    runs: tuple[CellRun, ...]  # one per seed of the entry, in order
+    estimate: Estimate | None  # over the seeds, None when one of them counts as nothing
+    parts: tuple[PartEstimate, ...]
+
+    @property
+    def name(self) -> str:
+        """`tiny-qwen3-base/tiny_math`, as the task is called."""
+        return f"{self.base_model.rsplit('/', 1)[-1]}/{self.benchmark}"
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        return union_of_marks(run.marks for run in self.runs)
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkColumn:
+    """An entry's mean over base models on one benchmark; None when a cell counts as nothing."""
+
+    benchmark: str
+    estimate: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One agent's aggregate over a suite.
+
+    Exactly one of `total` (every cell counts as something) and `partial` (over the cells that do) can be set;
+    both are None when no cell counts. Only entries with a total are ranked.
+    """
+
+    label: str  # the agent's name, told apart from agents of the same name with other settings
+    agent: AgentSpec
+    rank: int | None  # equal totals share a rank
+    total: Estimate | None
+    partial: float | None
+    submitted: float | None  # the mean of the models' own scores, whatever the verdicts say
+    parts: tuple[PartEstimate, ...]
+    columns: tuple[BenchmarkColumn, ...]
+    cells: tuple[Cell, ...]
+    missing: tuple[str, ...]  # why `total` is None, one reason per cell and seed
+
+    @property
+    def complete(self) -> bool:
+        return self.total is not None
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        return union_of_marks(cell.marks for cell in self.cells)
+
+    def part(self, name: str) -> Estimate | None:
+        """The estimate over the part called `name`, or None when a cell does not know it."""
+        return next((part.estimate for part in self.parts if part.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceTotal:
+    """What the base models or their instruct siblings come to under the same weights."""
+
+    kind: str  # "base", "few_shot", "instruct"
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class Leaderboard:
+    """The ranked entries of one suite digest under one counting policy."""
+
+    suite: str
+    suite_version: str
+    suite_title: str
+    suite_digest: str
+    policy: str
+    policy_text: str
+    base_models: tuple[str, ...]
+    benchmarks: tuple[str, ...]
+    weights: tuple[float, ...]  # one per benchmark
+    references: tuple[ReferenceTotal, ...]
+    entries: tuple[Entry, ...]
+    superseded: int  # older records of runs that have a newer one
+
+
+def union_of_marks(groups: Iterable[tuple[Mark, ...]]) -> tuple[Mark, ...]:
+    """Every mark that occurs in some group, weightiest first."""
+    seen = {mark for group in groups for mark in group}
+    return tuple(mark for mark in Mark if mark in seen)

@@ -1,0 +1,1 @@
+"""Auditing: what a run left -> findings -> a verdict. Pure functions."""

@@ -1,4 +1,4 @@
-"""Evaluate an admitted model: a fresh sandbox, no network, no secrets, our own code and the model's weights."""
+"""Evaluate an admitted model: a fresh sandbox, no network, no secrets, our code and the model's weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RESULT_CAP_BYTES = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Evaluator:
-    """All that an evaluation needs but the model: handed over once, used for queries and for the final score."""
+    """All that an evaluation needs but the model; the same for queries and for the final score."""
 
     sandbox: Sandbox
     benchmark: str
@@ -33,7 +33,7 @@ class Evaluator:
     timeout_s: float = 3600.0
 
     def evaluate(self, model: Path, split: str, out: Path) -> Evaluated:
-        """The outcome of the model folder `model` on a split; `out` keeps the job, its output and Inspect's log."""
+        """The outcome of a model folder on a split; `out` keeps the job, its output and Inspect's log."""
         started = time.monotonic()
         out.mkdir(parents=True, exist_ok=True)
         job = ScoreJob(self.benchmark, split, self.engine, MODEL, OUT, self.chat_template)

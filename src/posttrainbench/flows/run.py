@@ -1,7 +1,7 @@
-"""A run: prepare, solve, seal, admit, audit, evaluate, record. Each stage reads what earlier ones left on disk.
+"""A run: prepare, solve, seal, admit, audit, evaluate, record. Each stage reads what earlier ones left.
 
-A stage that is finished is never repeated by itself; asked for by name (`again`), it is done anew in an attempt
-of its own, beside the old one, and a new record is published.
+A stage that is finished is never repeated by itself; asked for by name (`again`), it is done anew in an
+attempt of its own, beside the old one, and a new record is published.
 """
 
 from __future__ import annotations

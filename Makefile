@@ -1,0 +1,28 @@
+# `make demo` and `make test` set everything up first; nothing else needs to be typed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check setup clean
+.DELETE_ON_ERROR:
+
+demo: $(READY)
+	$(BIN)/ptb demo
+
+test: $(READY) check
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt scripts/setup.sh
+	PYTHON=$(PYTHON) VENV=$(VENV) sh scripts/setup.sh
+	touch $@
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,116 @@
+"""`ptb doctor`: what this machine can do, and how to mend what it cannot."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from posttrainbench.cli.members import SANDBOXES, sandbox_named
+from posttrainbench.errors import SandboxUnavailable, SetupError
+from posttrainbench.tinyworld import catalog
+
+PACKAGES = ("inspect-ai", "transformers", "torch", "safetensors", "huggingface-hub", "datasets")
+LEAST_MEMORY_BYTES = 3 * 1024**3
+LEAST_DISK_BYTES = 4 * 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One thing about this machine. `needed`: without it nothing runs; else something is only weaker."""
+
+    group: str
+    name: str
+    holds: bool
+    detail: str
+    needed: bool = False
+
+
+def doctor(as_json: bool) -> None:
+    """Print every row; exit status 1 when something that is needed does not hold."""
+    rows = list(_rows())
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(row) for row in rows], indent=2))
+    else:
+        _print(rows)
+    if any(row.needed and not row.holds for row in rows):
+        raise typer.Exit(1)
+
+
+def _rows() -> Iterator[Row]:
+    yield from _machine()
+    yield from _packages()
+    yield from _sandboxes()
+    yield _world()
+
+
+def _machine() -> Iterator[Row]:
+    linux = platform.system() == "Linux"
+    yield Row("machine", "Linux", linux, f"{platform.system()} {platform.release()}", needed=True)
+    yield Row("machine", "cores", True, f"{os.cpu_count()}")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    enough = memory >= LEAST_MEMORY_BYTES
+    yield Row("machine", "memory", enough, f"{memory / 1024**3:.1f} GiB; the demo needs 3", needed=True)
+    free = shutil.disk_usage(Path.cwd()).free
+    yield Row(
+        "machine", "disk here", free >= LEAST_DISK_BYTES, f"{free / 1024**3:.0f} GiB free; 4 are enough"
+    )
+    gpus = sorted(Path("/proc/driver/nvidia/gpus").glob("*"))
+    yield Row(
+        "machine", "GPU", bool(gpus), f"{len(gpus)} NVIDIA" if gpus else "none; the tiny suite needs none"
+    )
+
+
+def _packages() -> Iterator[Row]:
+    for name in PACKAGES:
+        try:
+            yield Row("packages", name, True, version(name), needed=True)
+        except PackageNotFoundError:
+            yield Row("packages", name, False, "missing; run `make setup`", needed=True)
+
+
+def _sandboxes() -> Iterator[Row]:
+    for name in SANDBOXES:
+        if name == "none":
+            continue  # it promises nothing, so there is nothing to look at
+        try:
+            isolation = sandbox_named(name).isolation()
+        except SandboxUnavailable as error:
+            yield Row(f"sandbox {name}", "starts", False, str(error), needed=True)
+            continue
+        yield Row(f"sandbox {name}", "starts", True, "a trial command ran in it", needed=True)
+        for guarantee in isolation.guarantees:
+            yield Row(f"sandbox {name}", guarantee.name, guarantee.holds, guarantee.how)
+
+
+def _world() -> Row:
+    try:
+        names = catalog.model_names()
+    except (SetupError, OSError) as error:
+        return Row("tinyworld", "models", False, str(error), needed=True)
+    return Row("tinyworld", "models", True, ", ".join(names), needed=True)
+
+
+def _print(rows: list[Row]) -> None:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column()
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    group = ""
+    for row in rows:
+        if row.group != group:
+            group = row.group
+            table.add_row(f"[bold]{group}[/bold]", "", "")
+        mark = "[green]✓[/green]" if row.holds else ("[red]✗[/red]" if row.needed else "[yellow]![/yellow]")
+        table.add_row("", f"{mark} {row.name}", row.detail)
+    Console().print(table)

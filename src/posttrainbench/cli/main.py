@@ -1,0 +1,161 @@
+"""`ptb`: every verb, its arguments and its help. What a verb does is imported when it is called."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from posttrainbench import __version__
+from posttrainbench.errors import PtbError, SetupError
+
+app = typer.Typer(
+    name="ptb",
+    help="PostTrainBench: can AI agents post-train language models, and can the number be trusted?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+RunDir = Annotated[Path, typer.Argument(help="A run directory.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+SandboxName = Annotated[str, typer.Option(help="Where agents run: bwrap, or none (no isolation at all).")]
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Where the runs go.")] = Path("runs/demo"),
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds per agent and task.")] = 1,
+    seconds: Annotated[float, typer.Option(min=5, help="Each agent's budget.")] = 30.0,
+    policy: Annotated[str, typer.Option(help="open, paper or strict.")] = "open",
+    agents: Annotated[str, typer.Option(help="Only these agents, with commas.")] = "",
+    parallel: Annotated[int, typer.Option(min=0, help="Runs side by side; 0: one per core.")] = 0,
+    sandbox: SandboxName = "bwrap",
+    as_json: Json = False,
+) -> None:
+    """Run the embedded benchmark for real: honest agents and cheats, then the leaderboard."""
+    from posttrainbench.cli.demo import demo as verb
+
+    verb(out, seeds, seconds, policy, tuple(filter(None, agents.split(","))), parallel, sandbox, as_json)
+
+
+@app.command()
+def run(
+    run_dir: Annotated[Path | None, typer.Argument(help="Continue this run directory.")] = None,
+    agent: Annotated[str, typer.Option(help="See `ptb list agents`.")] = "recipe-sft",
+    model: Annotated[str, typer.Option(help="Base model; see `ptb list models`.")] = "tiny-qwen3-base",
+    benchmark: Annotated[str, typer.Option(help="See `ptb list benchmarks`.")] = "tiny_math",
+    suite: Annotated[str, typer.Option(help="A suite's name or TOML file.")] = "tiny",
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    hours: Annotated[float | None, typer.Option(min=0.001, help="Budget, if not the suite's.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=5, help="The same, in seconds.")] = None,
+    policy: Annotated[str | None, typer.Option(help="open, paper or strict, if not the suite's.")] = None,
+    sandbox: SandboxName = "bwrap",
+    out: Annotated[Path, typer.Option(help="Where run directories go.")] = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Run one agent on one task with one seed; the same command again continues where it stopped."""
+    from posttrainbench.cli.run import Asked
+    from posttrainbench.cli.run import run as verb
+
+    if hours is not None and seconds is not None:
+        raise SetupError("give --hours or --seconds, not both")
+    wall_s = hours * 3600 if hours is not None else seconds
+    verb(Asked(run_dir, agent, model, benchmark, suite, seed, wall_s, policy, sandbox, out), as_json)
+
+
+@app.command()
+def evaluate(run_dir: RunDir, as_json: Json = False) -> None:
+    """Evaluate a run's admitted model again; the new record stands beside the old one."""
+    from posttrainbench.cli.run import again
+
+    again(run_dir, "evaluate", as_json)
+
+
+@app.command()
+def audit(run_dir: RunDir, as_json: Json = False) -> None:
+    """Audit a run again, with today's checks; the new record stands beside the old one."""
+    from posttrainbench.cli.run import again
+
+    again(run_dir, "audit", as_json)
+
+
+@app.command()
+def rank(
+    runs: Annotated[Path, typer.Argument(help="A folder of runs.")] = Path("runs"),
+    suite: Annotated[str | None, typer.Option(help="Only runs of this suite (name or digest).")] = None,
+    policy: Annotated[
+        str, typer.Option(help="What a failed or disqualified cell counts as: paper, exclude.")
+    ] = "paper",
+    format_: Annotated[str, typer.Option("--format", help="table, json, csv, markdown or svg.")] = "table",
+    as_json: Json = False,
+    out: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
+) -> None:
+    """Rank the agents of a folder of runs."""
+    from posttrainbench.cli.rank import rank as verb
+
+    verb(runs, suite, policy, "json" if as_json else format_, out)
+
+
+@app.command()
+def show(run_dir: RunDir, as_json: Json = False) -> None:
+    """Tell what happened in a run, in order."""
+    from posttrainbench.cli.show import show as verb
+
+    verb(run_dir, as_json)
+
+
+@app.command()
+def verify(run_dir: RunDir, as_json: Json = False) -> None:
+    """Check that a run directory (or a folder of runs) is what its records say."""
+    from posttrainbench.cli.verify import verify as verb
+
+    verb(run_dir, as_json)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what this machine can do, and how to mend what it cannot."""
+    from posttrainbench.cli.doctor import doctor as verb
+
+    verb(as_json)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(help="agents, benchmarks, suites or models.")],
+    as_json: Json = False,
+) -> None:
+    """List what can be named in a command."""
+    from posttrainbench.cli.listing import listing
+
+    listing(what, as_json)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if show_version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run `ptb`: what a person can mend becomes one line and exit status 2."""
+    try:
+        app()
+    except PtbError as error:
+        typer.echo(f"ptb: {error}", err=True)
+        sys.exit(2)
+    except BrokenPipeError:  # the reader of our output has left
+        sys.stderr.close()
+        sys.exit(141)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""`ptb run`, `ptb evaluate`, `ptb audit`: one run, with what it does while it does it."""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event, Thread
+
+from rich.console import Console
+
+from posttrainbench.cli.setup_run import make_run, members_of, task_of
+from posttrainbench.errors import PtbError, SetupError, UnknownName
+from posttrainbench.flows.run import run as run_flow
+from posttrainbench.record import RunRecord, Stage
+from posttrainbench.report.progress import now_of, one_line
+from posttrainbench.stores.codec import to_json
+from posttrainbench.stores.runs import RunStore
+from posttrainbench.suites import load_suite
+from posttrainbench.task import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was typed after `ptb run`."""
+
+    run_dir: Path | None
+    agent: str
+    model: str
+    benchmark: str
+    suite: str
+    seed: int
+    wall_s: float | None
+    policy: str | None
+    sandbox: str
+    out: Path
+
+
+def run(asked: Asked, as_json: bool) -> None:
+    """Make the run directory, or find it, and see the run to its record."""
+    store = RunStore(asked.run_dir) if asked.run_dir else _new(asked)
+    _follow(store, frozenset(), as_json)
+
+
+def again(run_dir: Path, stage: str, as_json: bool) -> None:
+    """Repeat one stage of a run that has a record."""
+    store = RunStore(run_dir)
+    store.spec()
+    if store.record() is None:
+        raise SetupError(f"{run_dir} has no record yet; finish it first: ptb run {run_dir}")
+    _follow(store, frozenset({Stage(stage)}), as_json)
+
+
+def policy_named(name: str | None) -> Policy | None:
+    """The policy of that name; None stays None."""
+    if name is None:
+        return None
+    if name not in set(Policy):
+        raise UnknownName("policy", name, list(Policy))
+    return Policy(name)
+
+
+def _new(asked: Asked) -> RunStore:
+    suite = load_suite(asked.suite).varied(asked.wall_s, policy_named(asked.policy))
+    task = task_of(suite, asked.model, asked.benchmark)
+    return make_run(asked.out, suite, task, asked.agent, asked.seed, asked.sandbox)
+
+
+def _follow(store: RunStore, again: frozenset[Stage], as_json: bool) -> None:
+    console = Console(stderr=True)
+    members = members_of(store.spec())
+    with _status(store, console):
+        try:
+            record = run_flow(store, members, again)
+        except KeyboardInterrupt:
+            raise PtbError(f"interrupted; continue with: ptb run {store.layout.root}") from None
+    _print(record, store, as_json)
+
+
+def _print(record: RunRecord, store: RunStore, as_json: bool) -> None:
+    if as_json:
+        print(to_json(record), end="")  # noqa: T201 - what was asked for
+        return
+    console = Console()
+    console.print(one_line(record))
+    console.print(f"more: ptb show {store.layout.root}", style="dim", markup=False)
+
+
+class _status:  # noqa: N801 - reads as a statement
+    """While open, a line on the terminal says which stage the run is in and how much time is left."""
+
+    def __init__(self, store: RunStore, console: Console) -> None:
+        self._store, self._stop = store, Event()
+        self._shown = console.status("starting") if console.is_terminal else nullcontext()
+        self._thread = Thread(target=self._refresh, daemon=True)
+
+    def __enter__(self) -> None:
+        self._status = self._shown.__enter__()
+        if self._status is not None:
+            self._thread.start()
+
+    def __exit__(self, *error: object) -> None:
+        self._stop.set()
+        if self._status is not None:
+            self._thread.join()
+        self._shown.__exit__(None, None, None)
+
+    def _refresh(self) -> None:
+        while not self._stop.wait(0.5):
+            if self._status is not None:
+                self._status.update(now_of(self._store.ledger_entries(), self._store.spec(), time.time()))

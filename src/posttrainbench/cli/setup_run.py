@@ -1,0 +1,69 @@
+"""What was typed -> a RunSpec and its members."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+from posttrainbench.cli.members import agent_named, benchmark_named, gateway, sandbox_named
+from posttrainbench.errors import UnknownName
+from posttrainbench.flows.run import Members
+from posttrainbench.record import RunSpec
+from posttrainbench.stores.runs import RunStore
+from posttrainbench.task import Suite, Task
+from posttrainbench.tinyworld import catalog
+
+RECORDED = ("posttrainbench", "inspect-ai", "transformers", "torch", "safetensors", "huggingface-hub")
+
+
+def task_of(suite: Suite, model: str, benchmark: str) -> Task:
+    """The suite's task for a base model (full id or short name) and a benchmark.
+
+    Raises:
+        UnknownName: the suite has no such model or benchmark.
+    """
+    models = {ref.short: ref for ref in suite.base_models}
+    short = model.rsplit("/", 1)[-1]
+    if short not in models:
+        raise UnknownName("base model", model, models)
+    names = [b.name for b in suite.benchmarks]
+    if benchmark not in names:
+        raise UnknownName("benchmark", benchmark, names)
+    return next(t for t in suite.tasks() if (t.base_model.short, t.benchmark) == (short, benchmark))
+
+
+def make_run(root: Path, suite: Suite, task: Task, agent: str, seed: int, sandbox: str) -> RunStore:
+    """The run directory of an agent on a task, made now or found as it is."""
+    spec = RunSpec(
+        run_id=f"{agent}--{task.base_model.short}--{task.benchmark}--s{seed}",
+        suite=suite.name,
+        suite_digest=suite.digest,
+        task=task,
+        data_digest=benchmark_named(task.benchmark).data_digest,
+        agent=agent_named(agent).spec,
+        seed=seed,
+        sandbox=sandbox,
+        engine="transformers",
+        versions=(
+            ("python", platform.python_version()),
+            *((name, version(name)) for name in RECORDED),
+        ),
+    )
+    store = RunStore(root / spec.run_id)
+    store.create(spec, suite)
+    return store
+
+
+def members_of(spec: RunSpec) -> Members:
+    """The members that a spec names, and the folders that they need."""
+    base = spec.task.base_model
+    return Members(
+        agent=agent_named(spec.agent.name),
+        sandbox=sandbox_named(spec.sandbox),
+        gateway=gateway(),
+        benchmark=benchmark_named(spec.task.benchmark),
+        base=catalog.model_folder(base.hub_id, base.revision),
+        siblings=tuple((name, catalog.model_folder(name)) for name in catalog.siblings_of(base.hub_id)),
+        chat_template=catalog.chat_template(base.hub_id),
+    )

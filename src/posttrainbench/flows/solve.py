@@ -120,7 +120,7 @@ def _job(solver: Solver, door: Door, attempt: AttemptLayout) -> SandboxJob:
 
 
 class Queries:
-    """Answers the agent's questions for a score: a checkpoint is admitted and evaluated like a final model."""
+    """Answers the agent's requests for a score: a checkpoint is treated like a final model."""
 
     def __init__(self, solver: Solver, attempt: AttemptLayout, deadline: float) -> None:
         self._solver, self._attempt, self._numbers = solver, attempt, count(1)

@@ -16,7 +16,7 @@ from posttrainbench.digest import content_digest, sha256_text
 from posttrainbench.errors import PtbError
 from posttrainbench.ledger import GENESIS, check_chain
 from posttrainbench.record import RunRecord, Stage, StageRecord
-from posttrainbench.stores.checkpoints import model_digest
+from posttrainbench.stores.checkpoints import open_checkpoint, tensors_digest, weight_files
 from posttrainbench.stores.runs import RunStore
 
 
@@ -82,7 +82,8 @@ def _manifest(store: RunStore, record: RunRecord) -> str:
 
 def _admitted(store: RunStore, record: RunRecord) -> str:
     folder = store.layout.attempt(_attempt(record, Stage.ADMIT)).admitted_model
-    return _same(model_digest(folder), record.admitted.digest or "")
+    with open_checkpoint(folder.parent, folder.name, weight_files(folder)) as model:
+        return _same(tensors_digest(model), record.admitted.digest or "")
 
 
 def _attempt(record: RunRecord, stage: Stage) -> int:

@@ -111,6 +111,20 @@ def remove_file(root: Path, relative: str) -> None:
         os.close(parent)
 
 
+def remove_file(root: Path, relative: str) -> None:
+    """Remove the entry at `root/relative`, as `scan` names it; no link on the way is followed.
+
+    Raises:
+        OSError: it is not there, is a folder, or lies behind a link.
+    """
+    *folders, name = _components(relative)
+    parent = _open_folder(root, "/".join(folders))
+    try:
+        os.unlink(_unescape(name), dir_fd=parent)
+    finally:
+        os.close(parent)
+
+
 def printable(name: str) -> str:
     """A file name with every backslash, control character and odd byte escaped; reversible."""
     raw = os.fsencode(name)

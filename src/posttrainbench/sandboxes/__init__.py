@@ -1,0 +1,1 @@
+"""Where untrusted commands execute: `bwrap` (the default on Linux) and `none` (only when asked by name)."""

@@ -1,0 +1,187 @@
+"""A running sandbox: its output pumped, its limits watched, its end told."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from posttrainbench.protocols import SandboxEnd
+from posttrainbench.sandboxes.cgroups import Group
+from posttrainbench.sandboxes.process_namespace import ProcessNamespace
+from posttrainbench.sandboxes.watchdog import Watchdog
+
+CHUNK_BYTES = 1 << 16
+LAST_WORDS_S = 5.0  # how long a pipe may stay open after the last process that could write to it
+KILLED_EXIT = 128 + signal.SIGKILL
+# A limit that was hit this shortly before a bad end counts as its cause.
+RECENT_S = {"memory": 10.0, "pids": 2.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A sandbox whose command is about to run."""
+
+    launcher: subprocess.Popen[bytes]
+    output: int  # the end of the pipe that we read
+    namespace: ProcessNamespace
+    group: Group | None
+    watchdog: Watchdog
+
+
+class SupervisedProcess:
+    """A sandbox under supervision, as the protocol `SandboxProcess` has it.
+
+    `begin` starts the sandbox in the thread that pumps its output. Linux kills a sandbox whose parent *thread*
+    dies: this one lives exactly as long as the sandbox, whichever thread called us.
+    """
+
+    def __init__(self, begin: Callable[[], Started], on_output: Callable[[bytes], None]) -> None:
+        """Returns once the command runs, or raises what `begin` raised."""
+        self._begin = begin
+        self._on_output = on_output
+        self._started: Started | None = None
+        self._trouble: BaseException | None = None
+        self._ready = threading.Event()
+        self._ended = threading.Event()
+        self._end: SandboxEnd | None = None
+        self._killed_for: str | None = None  # a limit, or "" when we were asked
+        self._hits = Hits()
+        threading.Thread(target=self._supervise, name="sandbox", daemon=True).start()
+        self._ready.wait()
+        if self._started is None and self._trouble is not None:
+            raise self._trouble
+
+    def wait(self, timeout_s: float) -> SandboxEnd | None:
+        """The end, or None when the command still runs after `timeout_s` seconds."""
+        self._ended.wait(max(0.0, timeout_s))
+        return self._ended_as() if self._ended.is_set() else None
+
+    def stop(self, grace_s: float) -> SandboxEnd:
+        """Ask to end (TERM), wait `grace_s` seconds, then kill every process of the sandbox."""
+        if not self._ended.is_set():
+            self._namespace().signal_all(signal.SIGTERM)
+            if not self._ended.wait(max(0.0, grace_s)):
+                self._kill("")
+        self._ended.wait()
+        return self._ended_as()
+
+    def _ended_as(self) -> SandboxEnd:
+        if self._trouble is not None:
+            raise self._trouble
+        assert self._end is not None
+        return self._end
+
+    def _namespace(self) -> ProcessNamespace:
+        assert self._started is not None
+        return self._started.namespace
+
+    def _kill(self, limit: str) -> None:
+        if self._killed_for is None:
+            self._killed_for = limit
+        self._namespace().kill()
+
+    def _supervise(self) -> None:
+        """The whole life of the sandbox, in one thread."""
+        try:
+            started = self._started = self._begin()
+        except BaseException as trouble:
+            self._trouble = trouble
+            return
+        finally:
+            self._ready.set()
+        watcher = threading.Thread(target=self._watch, args=(started,), name="sandbox-watchdog", daemon=True)
+        watcher.start()
+        try:
+            self._pump(started)
+        finally:
+            self._end = self._settle(started)
+            self._ended.set()
+            watcher.join()
+            started.namespace.close()
+
+    def _pump(self, started: Started) -> None:
+        """Hand on output until nothing is left that could write. What `on_output` raises is raised to the caller."""
+        poller = select.poll()
+        poller.register(started.output, select.POLLIN)
+        poller.register(started.namespace.pidfd, select.POLLIN)
+        until_s = float("inf")
+        while time.monotonic() < until_s:
+            ready = dict(poller.poll(1000))
+            if started.namespace.pidfd in ready:
+                poller.unregister(started.namespace.pidfd)
+                until_s = time.monotonic() + LAST_WORDS_S
+            if started.output in ready:
+                data = os.read(started.output, CHUNK_BYTES)
+                if not data:
+                    break
+                self._hand_on(data)
+        _wait_for(started.namespace)
+
+    def _hand_on(self, data: bytes) -> None:
+        if self._trouble is None:
+            try:
+                self._on_output(data)
+            except Exception as trouble:  # keep draining: a full pipe would block the command
+                self._trouble = trouble
+
+    def _watch(self, started: Started) -> None:
+        while not self._ended.wait(started.watchdog.period_s):
+            self._hits.note(started.group)
+            limit = started.watchdog.broken()
+            if limit is not None and started.namespace.alive():
+                self._kill(limit)
+
+    def _settle(self, started: Started) -> SandboxEnd:
+        """Collect what there is to say of a sandbox that is dead, and clear away its traces."""
+        exit_code = started.launcher.wait()
+        self._hits.note(started.group)
+        peak_bytes = started.watchdog.peak_memory_bytes
+        if started.group is not None:
+            peak_bytes = started.group.peak_memory_bytes() or peak_bytes
+            started.group.remove()
+        os.close(started.output)
+        killed = self._killed_for is not None
+        return SandboxEnd(
+            exit_code=None if killed else exit_code,
+            limit=(self._killed_for or None) if killed else self._hits.cause_of(exit_code),
+            peak_memory_bytes=peak_bytes,
+            left_processes=started.namespace.count_left(),
+        )
+
+
+class Hits:
+    """When a control group last refused something."""
+
+    def __init__(self) -> None:
+        self._counts = {"memory": 0, "pids": 0}
+        self._at_s = {"memory": float("-inf"), "pids": float("-inf")}
+
+    def note(self, group: Group | None) -> None:
+        """Look whether a limit was hit since the last look."""
+        if group is None:
+            return
+        for limit, count in (("memory", group.memory_kills()), ("pids", group.pids_refused())):
+            if count > self._counts[limit]:
+                self._counts[limit], self._at_s[limit] = count, time.monotonic()
+
+    def cause_of(self, exit_code: int) -> str | None:
+        """The limit that a command died of, if one did: an old hit that it survived is not the cause."""
+        now_s = time.monotonic()
+        if exit_code == KILLED_EXIT and self._counts["memory"]:
+            return "memory"
+        if exit_code == 0:
+            return None
+        return next((limit for limit, s in RECENT_S.items() if now_s - self._at_s[limit] < s), None)
+
+
+def _wait_for(namespace: ProcessNamespace) -> None:
+    """Wait until the last process of a namespace is dead."""
+    poller = select.poll()
+    poller.register(namespace.pidfd, select.POLLIN)
+    poller.poll()

@@ -37,17 +37,18 @@ KILLED_FIRST = "500"  # when the whole machine is out of memory, the kernel pick
 class Bubblewrap:
     """Runs a command with a system, a process table, a network and a user namespace of its own.
 
-    Covered: reading or writing anything of the host but the read-only system, the interpreter with its packages
-    and what the job mounts; the network, the host's loopback and abstract sockets; the host's processes,
-    keyrings, terminals, kernel settings and logs; gaining privileges by setuid programs, capabilities or new
-    namespaces; leaving setuid files on the host; memory, processes, disk, file sizes and open files beyond the
-    limits; outliving the deadline, the command, or the harness.
+    Covered: reading or writing anything of the host but the read-only system, the interpreter with its
+    packages and what the job mounts; the network, the host's loopback and abstract sockets; the host's
+    processes, keyrings, terminals, kernel settings and logs; gaining privileges by setuid programs,
+    capabilities or new namespaces; leaving setuid files on the host; memory, processes, disk, file sizes and
+    open files beyond the limits; outliving the deadline, the command, or the harness.
 
-    Not covered: bugs of the kernel and of the GPU driver; the time of the processor and of the disk, which are
-    shared; side channels; names of host paths in /proc/self/mountinfo (names, not contents) and in compiled
-    packages; what hardware and kernel the host has (/proc/cpuinfo, /proc/meminfo); inodes other than by the
-    watchdog; an interpreter that needs libraries outside /usr and its own folder (Nix, Homebrew). Where no control
-    group is writable, the watchdog reacts within a few hundred milliseconds, not at once.
+    Not covered: bugs of the kernel and of the GPU driver; the time of the processor and of the disk, which
+    are shared; side channels; names of host paths in /proc/self/mountinfo and in compiled packages (names,
+    not contents); which kernel and hardware the host has; an interpreter that needs libraries outside /usr
+    and its own folder (Nix, Homebrew). Where no control group is writable the watchdog reacts within a few
+    hundred milliseconds, not at once. Started by root, the user inside is root to the host's kernel, though
+    without a capability and with nothing of the host writable: `isolation` says so; another user avoids it.
     """
 
     name = "bwrap"
@@ -65,7 +66,7 @@ class Bubblewrap:
         return _isolation(self._use_cgroups)
 
     def start(self, job: SandboxJob, on_output: Callable[[bytes], None]) -> SupervisedProcess:
-        """Start `job`; returns once its command runs. Any thread may call this, and may end before the sandbox.
+        """Start `job`; returns once its command runs. The calling thread may end before the sandbox does.
 
         Raises:
             SetupError: a mount that is not there.
@@ -103,7 +104,7 @@ def _can_disable_userns() -> bool:
 
 @functools.cache
 def _device_guard() -> tuple[str, ...]:
-    """What to put before bubblewrap so that root's sandboxes leave the host's devices alone; often nothing."""
+    """What to put before bubblewrap so that root's sandboxes leave the host's devices alone."""
     if os.getuid() != 0:
         return ()
     tried = subprocess.run([*GUARD_DEVICES, "true"], capture_output=True, check=False, env=_BARE)
@@ -143,7 +144,7 @@ def _begin(job: SandboxJob, use_cgroups: bool) -> Started:
 
 
 def _spawn(told: Arguments) -> tuple[subprocess.Popen[bytes], _Pipes]:
-    """Start bubblewrap with nothing of ours: no environment, no folder, no descriptor that it was not given."""
+    """Start bubblewrap with nothing of ours: no environment, no folder, no descriptor but those it needs."""
     output, output_in = os.pipe()
     gate_out, gate = os.pipe()
     info, info_in = os.pipe()
@@ -222,9 +223,9 @@ def _set_limits(init_pid: int, limits: Limits, use_cgroups: bool) -> Group | Non
 
 def _set_rlimits(pid: int, limits: Limits) -> None:
     wanted = {resource.RLIMIT_FSIZE: limits.file_bytes, resource.RLIMIT_NOFILE: limits.open_files}
-    for kind, value in {**wanted, resource.RLIMIT_CORE: 0}.items():
+    for kind, limit in {**wanted, resource.RLIMIT_CORE: 0}.items():
         _, hard = resource.prlimit(pid, kind)
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        value = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
         resource.prlimit(pid, kind, (value, value))
     with contextlib.suppress(OSError):
         Path(f"/proc/{pid}/oom_score_adj").write_text(KILLED_FIRST)

@@ -113,7 +113,7 @@ def _first_that_takes(
 
 
 def _enable(parent: Path, controller: str) -> None:
-    """Let the groups under `parent` limit `controller`: not possible where `parent` itself holds processes."""
+    """Let the groups under `parent` limit `controller`; refused where `parent` itself holds processes."""
     control = parent / "cgroup.subtree_control"
     if controller not in control.read_text().split():
         control.write_text(f"+{controller}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from posttrainbench.budget import Limits
 from posttrainbench.errors import SetupError
-from posttrainbench.protocols import HOME, Mount, SandboxJob
+from posttrainbench.protocols import HOME, SandboxJob
 from posttrainbench.sandboxes.python_runtime import ENVIRONMENT, PACKAGE, PythonRuntime
 
 USER_ID = 1000
@@ -35,11 +35,12 @@ ETC = (
     *("/etc/ca-certificates", "/etc/crypto-policies", "/etc/mime.types", "/etc/protocols", "/etc/services"),
 )
 SYSTEM_LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-# Started by root, the user inside owns the host's device files and could change their modes for everyone: in a
-# mount namespace of our own we first make them read-only, which bubblewrap keeps. (It cannot do so itself.)
+# Started by root, the user inside owns the host's device files and could change their modes for everyone.
+# In a mount namespace of our own we make them read-only first: bubblewrap keeps that, but cannot do it.
 GUARD_DEVICES = (
     *("unshare", "--mount", "--", "/bin/sh", "-ec"),
-    'for name in null zero full random urandom tty; do mount --bind -o ro /dev/$name /dev/$name; done; exec "$@"',
+    "for name in null zero full random urandom tty; do mount --bind -o ro /dev/$name /dev/$name; done\n"
+    'exec "$@"',
     "sh",
 )
 
@@ -64,7 +65,7 @@ class ArgumentList:
         self.words: list[str] = []
         self.descriptors: list[int] = []
 
-    def add(self, *words: str | int) -> None:
+    def add(self, *words: str | int | Path) -> None:
         self.words += map(str, words)
 
     def data(self, content: bytes) -> int:
@@ -81,7 +82,7 @@ class ArgumentList:
 
 
 def check_mounts(job: SandboxJob) -> None:
-    """Raises SetupError for a mount that cannot be made; bubblewrap would only say so to the agent's output."""
+    """Raises SetupError for a mount that cannot be made."""
     for mount in job.mounts:
         if not mount.host.exists():
             raise SetupError(f"cannot show {mount.host} in the sandbox: it does not exist")
@@ -122,6 +123,8 @@ def _isolate(gathered: ArgumentList, userns_off: bool) -> None:
 
 def _show_system(gathered: ArgumentList) -> None:
     gathered.add("--ro-bind", "/usr", "/usr")
+    for inside in ("/etc", "/opt", "/home"):
+        gathered.add("--perms", "0755", "--dir", inside)
     for name in SYSTEM_LINKS:
         path = Path("/", name)
         if path.is_symlink():

@@ -15,16 +15,17 @@ from posttrainbench.sandboxes.launch import ENVIRONMENT_VARIABLES
 
 PROBE_S = 30.0
 MISSING = (
-    "bubblewrap is not installed: `apt-get install bubblewrap` (Debian, Ubuntu), `dnf install bubblewrap` (Fedora, "
-    "RHEL) or `pacman -S bubblewrap` (Arch); `--sandbox none` runs without isolation, and the record says so"
+    "bubblewrap is not installed: `apt-get install bubblewrap` (Debian, Ubuntu), `dnf install bubblewrap` "
+    "(Fedora, RHEL) or `pacman -S bubblewrap` (Arch); `--sandbox none` runs without isolation, and the "
+    "record says so"
 )
 # What bubblewrap or the kernel says -> what to do. The first that fits is told.
 FIXES = (
     (
         "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
         "1",
-        "AppArmor forbids user namespaces: `sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`, or give "
-        "/usr/bin/bwrap an AppArmor profile that allows `userns`",
+        "AppArmor forbids user namespaces: `sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`, or "
+        "give /usr/bin/bwrap an AppArmor profile that allows `userns`",
     ),
     (
         "/proc/sys/kernel/unprivileged_userns_clone",
@@ -38,17 +39,19 @@ FIXES = (
     ),
 )
 IN_A_CONTAINER = (
-    "this container forbids it: start it with `--security-opt seccomp=unconfined --security-opt apparmor=unconfined "
-    "--security-opt systempaths=unconfined`, or with `--privileged`"
+    "this container forbids it: start it with `--security-opt seccomp=unconfined --security-opt "
+    "apparmor=unconfined --security-opt systempaths=unconfined`, or with `--privileged`"
 )
 SCRIPT = """
 fact() { echo "$1=$2"; }
-while read -r key value; do case $key in CapEff:|CapBnd:|CapPrm:|NoNewPrivs:|Seccomp:) fact "$key" "$value"; esac
+while read -r key value; do
+  case $key in CapEff:|CapBnd:|CapPrm:|NoNewPrivs:|Seccomp:) fact "$key" "$value"; esac
 done < /proc/self/status
 for path in /usr/probe /etc/probe /opt/probe /dev/probe /probe; do
   if (: > $path) 2>/dev/null; then fact wrote $path; fi; done
 if chmod 666 /dev/null 2>/dev/null; then fact settable /dev/null; fi
-for path in /proc/sys/kernel/core_pattern /proc/sysrq-trigger; do if [ -w $path ]; then fact settable $path; fi; done
+for path in /proc/sys/kernel/core_pattern /proc/sysrq-trigger; do
+  if [ -w $path ]; then fact settable $path; fi; done
 while read -r name rest; do case $name in *:) fact interface "$name"; esac; done < /proc/net/dev
 for path in /proc/[0-9]*; do fact process $path; done
 read -r inside outside count < /proc/self/uid_map; fact uid "$inside"; fact host_uid "$outside"

@@ -10,9 +10,10 @@ import contextlib
 import os
 import select
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,22 @@ class Process:
     pid: int  # as the sandbox numbers it
     memory_bytes: int  # resident, shared pages counted in full
     threads: int
+
+
+class ProcessTree(Protocol):
+    """All processes of one sandbox, whatever holds them together."""
+
+    pidfd: int  # of the first process
+
+    def alive(self) -> bool: ...
+    def processes(self) -> Iterable[Process]: ...
+    def exact_memory_bytes(self) -> int: ...
+    def unlinked_bytes(self, devices: frozenset[int]) -> int: ...
+    def folder_bytes(self, inside: str) -> int: ...
+    def signal_all(self, number: signal.Signals) -> None: ...
+    def kill(self) -> None: ...
+    def count_left(self) -> int | None: ...
+    def close(self) -> None: ...
 
 
 class ProcessNamespace:
@@ -42,9 +59,7 @@ class ProcessNamespace:
 
     def alive(self) -> bool:
         """Whether any process of the namespace still lives."""
-        poller = select.poll()
-        poller.register(self.pidfd, select.POLLIN)
-        return not poller.poll(0)
+        return not has_ended(self.pidfd)
 
     def processes(self) -> Iterator[Process]:
         """Everything that runs inside, the first process included; nothing when it cannot be seen.
@@ -54,27 +69,21 @@ class ProcessNamespace:
         with contextlib.suppress(OSError):
             inside = os.open("root/proc", os.O_RDONLY | os.O_DIRECTORY, dir_fd=self._proc)
             try:
-                for name in os.listdir(inside):
-                    if name.isdigit() and (process := _process(inside, name)) is not None:
+                for name in pids_in(inside):
+                    if (process := read_process(inside, name)) is not None:
                         yield process
             finally:
                 os.close(inside)
 
     def exact_memory_bytes(self) -> int:
         """The memory of all processes together, shared pages counted once. Slow: for when it matters."""
-        return sum(_proportional_bytes(self.init_pid, process.pid) for process in self.processes())
+        proc = Path(f"/proc/{self.init_pid}/root/proc")
+        return sum(proportional_bytes(proc / str(process.pid)) for process in self.processes())
 
     def unlinked_bytes(self, devices: frozenset[int]) -> int:
         """Bytes on `devices` in files that are deleted but still open inside, where no folder shows them."""
-        found: dict[tuple[int, int], int] = {}
-        for process in self.processes():
-            folder = Path(f"/proc/{self.init_pid}/root/proc/{process.pid}/fd")
-            with contextlib.suppress(OSError):
-                for entry in os.scandir(folder):
-                    facts = _open_file(entry.path)
-                    if facts is not None and facts.st_nlink == 0 and facts.st_dev in devices:
-                        found[facts.st_dev, facts.st_ino] = facts.st_blocks * 512
-        return sum(found.values())
+        proc = Path(f"/proc/{self.init_pid}/root/proc")
+        return unlinked_bytes((proc / str(process.pid) for process in self.processes()), devices)
 
     def folder_bytes(self, inside: str) -> int:
         """Bytes used on the file system mounted at `inside`, a path of the sandbox."""
@@ -98,7 +107,7 @@ class ProcessNamespace:
         """How many processes still live; None when that cannot be told."""
         if self._id is None:
             return None
-        return sum(1 for name in os.listdir("/proc") if name.isdigit() and self._lives_here(int(name)))
+        return sum(1 for pid in host_pids() if self._lives_here(pid))
 
     def close(self) -> None:
         """Let go; the numbers may be used again by others."""
@@ -113,7 +122,7 @@ class ProcessNamespace:
     def _lives_here(self, pid: int) -> bool:
         try:
             same = Path(f"/proc/{pid}/ns/pid").stat().st_ino == self._id
-            return same and _state(pid) not in ("Z", "X")
+            return same and state(pid) not in ("Z", "X")
         except OSError:
             return False
 
@@ -128,13 +137,18 @@ class ProcessNamespace:
                 os.close(pidfd)
 
 
+def host_pids() -> list[int]:
+    """Every process number of the host."""
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+
+
 def children(pid: int) -> tuple[int, ...]:
     """The host numbers of a process's children."""
     found: list[int] = []
     with contextlib.suppress(OSError):
-        for task in os.listdir(f"/proc/{pid}/task"):
+        for task in Path(f"/proc/{pid}/task").iterdir():
             with contextlib.suppress(OSError):
-                found += map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split())
+                found += map(int, (task / "children").read_text().split())
     return tuple(found)
 
 
@@ -146,12 +160,18 @@ def start_ticks(pid: int) -> int | None:
         return None
 
 
-def _state(pid: int) -> str:
+def state(pid: int) -> str:
+    """One letter: Z and X are dead."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-def _process(proc: int, name: str) -> Process | None:
-    """One process of a /proc folder, or None when it has just gone."""
+def pids_in(proc: int) -> list[str]:
+    """The process numbers that an open /proc folder shows."""
+    return [name for name in os.listdir(proc) if name.isdigit()]
+
+
+def read_process(proc: int, name: str) -> Process | None:
+    """One process of an open /proc folder, or None when it has just gone."""
     try:
         file = os.open(f"{name}/stat", os.O_RDONLY, dir_fd=proc)
         try:
@@ -163,18 +183,38 @@ def _process(proc: int, name: str) -> Process | None:
         return None
 
 
-def _proportional_bytes(init_pid: int, pid: int) -> int:
-    path = Path(f"/proc/{init_pid}/root/proc/{pid}/smaps_rollup")
+def has_ended(pidfd: int) -> bool:
+    """Whether a process is dead, though perhaps not yet waited for."""
+    poller = select.poll()
+    poller.register(pidfd, select.POLLIN)
+    return bool(poller.poll(0))
+
+
+def proportional_bytes(process: Path) -> int:
+    """A process's share of memory, by its folder in a /proc: what n processes share counts 1/n for each."""
     with contextlib.suppress(OSError, IndexError, ValueError):
-        for line in path.read_text().splitlines():
+        for line in (process / "smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
                 return int(line.split()[1]) * 1024
     return 0
 
 
-def _open_file(link: str) -> os.stat_result | None:
+def unlinked_bytes(processes: Iterable[Path], devices: frozenset[int]) -> int:
+    """Bytes on `devices` in deleted files that these processes, folders of a /proc, hold open."""
+    found: dict[tuple[int, int], int] = {}
+    for process in processes:
+        with contextlib.suppress(OSError):
+            for link in (process / "fd").iterdir():
+                facts = _deleted_file(link)
+                if facts is not None and facts.st_dev in devices:
+                    found[facts.st_dev, facts.st_ino] = facts.st_blocks * 512
+    return sum(found.values())
+
+
+def _deleted_file(link: Path) -> os.stat_result | None:
     """What a descriptor of another process points at, when it is a deleted file."""
-    try:
-        return os.stat(link) if os.readlink(link).endswith(" (deleted)") else None  # noqa: PTH116, PTH115
-    except OSError:
-        return None
+    with contextlib.suppress(OSError):
+        if str(link.readlink()).endswith(" (deleted)"):
+            facts = link.stat()
+            return facts if facts.st_nlink == 0 else None
+    return None

@@ -1,7 +1,7 @@
 """What to show inside a sandbox so that `python` works there without any path of the host.
 
-The interpreter appears at /opt/python (a system Python stays at /usr), our environment's packages at /opt/venv.
-Our own package stays out: test items and instruct weights lie in its data.
+The interpreter appears at /opt/python (a system Python stays at /usr), our environment's packages at
+/opt/venv. Our own package stays out: test items and instruct weights lie in its data.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _in_venv() -> bool:
 
 
 def _shown_folders(base: Path, inside_base: str) -> tuple[Mount, ...]:
-    """The interpreter, unless /usr holds it, and the folder of packages that a venv or a user has beside it."""
+    """The interpreter, unless /usr holds it, and the packages that a venv or a user has beside it."""
     interpreter = () if inside_base == str(base) else (Mount(base, inside_base),)
     packages = Path(sysconfig.get_path("purelib") if _in_venv() else site.getusersitepackages())
     wanted = _in_venv() or (site.ENABLE_USER_SITE and packages.is_dir())

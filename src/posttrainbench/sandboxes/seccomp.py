@@ -1,7 +1,8 @@
 """The system calls that a sandboxed command is refused, as a program for the kernel's filter.
 
-Namespaces and dropped capabilities already refuse most of these; the filter closes what they leave open: kernel
-interfaces that no namespace covers (keyrings, vsock, io_uring) and files that would be setuid on the host.
+Namespaces and dropped capabilities already refuse most of these; the filter closes what they leave open:
+kernel interfaces that no namespace covers (keyrings, vsock, io_uring) and files that would be setuid on the
+host.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from posttrainbench.protocols import SandboxEnd
 from posttrainbench.sandboxes.cgroups import Group
-from posttrainbench.sandboxes.process_namespace import ProcessNamespace
+from posttrainbench.sandboxes.process_namespace import ProcessTree
 from posttrainbench.sandboxes.watchdog import Watchdog
 
 CHUNK_BYTES = 1 << 16
@@ -29,7 +29,7 @@ class Started:
 
     launcher: subprocess.Popen[bytes]
     output: int  # the end of the pipe that we read
-    namespace: ProcessNamespace
+    tree: ProcessTree
     group: Group | None
     watchdog: Watchdog
 
@@ -37,8 +37,8 @@ class Started:
 class SupervisedProcess:
     """A sandbox under supervision, as the protocol `SandboxProcess` has it.
 
-    `begin` starts the sandbox in the thread that pumps its output. Linux kills a sandbox whose parent *thread*
-    dies: this one lives exactly as long as the sandbox, whichever thread called us.
+    `begin` starts the sandbox in the thread that pumps its output. Linux kills a sandbox whose parent
+    *thread* dies: this one lives exactly as long as the sandbox, whichever thread called us.
     """
 
     def __init__(self, begin: Callable[[], Started], on_output: Callable[[bytes], None]) -> None:
@@ -65,7 +65,7 @@ class SupervisedProcess:
     def stop(self, grace_s: float) -> SandboxEnd:
         """Ask to end (TERM), wait `grace_s` seconds, then kill every process of the sandbox."""
         if not self._ended.is_set():
-            self._namespace().signal_all(signal.SIGTERM)
+            self._tree().signal_all(signal.SIGTERM)
             if not self._ended.wait(max(0.0, grace_s)):
                 self._kill("")
         self._ended.wait()
@@ -77,14 +77,14 @@ class SupervisedProcess:
         assert self._end is not None
         return self._end
 
-    def _namespace(self) -> ProcessNamespace:
+    def _tree(self) -> ProcessTree:
         assert self._started is not None
-        return self._started.namespace
+        return self._started.tree
 
     def _kill(self, limit: str) -> None:
         if self._killed_for is None:
             self._killed_for = limit
-        self._namespace().kill()
+        self._tree().kill()
 
     def _supervise(self) -> None:
         """The whole life of the sandbox, in one thread."""
@@ -103,43 +103,44 @@ class SupervisedProcess:
             self._end = self._settle(started)
             self._ended.set()
             watcher.join()
-            started.namespace.close()
+            started.tree.close()
 
     def _pump(self, started: Started) -> None:
-        """Hand on output until nothing is left that could write. What `on_output` raises is raised to the caller."""
+        """Hand on output until nothing is left that could write."""
         poller = select.poll()
         poller.register(started.output, select.POLLIN)
-        poller.register(started.namespace.pidfd, select.POLLIN)
+        poller.register(started.tree.pidfd, select.POLLIN)
         until_s = float("inf")
         while time.monotonic() < until_s:
             ready = dict(poller.poll(1000))
-            if started.namespace.pidfd in ready:
-                poller.unregister(started.namespace.pidfd)
+            if started.tree.pidfd in ready:
+                poller.unregister(started.tree.pidfd)
+                started.tree.kill()  # what the command left behind; in a namespace it is dead already
                 until_s = time.monotonic() + LAST_WORDS_S
             if started.output in ready:
                 data = os.read(started.output, CHUNK_BYTES)
                 if not data:
                     break
                 self._hand_on(data)
-        _wait_for(started.namespace)
+        _wait_for(started.tree)
 
     def _hand_on(self, data: bytes) -> None:
         if self._trouble is None:
             try:
                 self._on_output(data)
-            except Exception as trouble:  # keep draining: a full pipe would block the command
+            except Exception as trouble:  # for the caller; keep draining: a full pipe blocks the command
                 self._trouble = trouble
 
     def _watch(self, started: Started) -> None:
         while not self._ended.wait(started.watchdog.period_s):
             self._hits.note(started.group)
             limit = started.watchdog.broken()
-            if limit is not None and started.namespace.alive():
+            if limit is not None and started.tree.alive():
                 self._kill(limit)
 
     def _settle(self, started: Started) -> SandboxEnd:
         """Collect what there is to say of a sandbox that is dead, and clear away its traces."""
-        exit_code = started.launcher.wait()
+        exit_code = _as_shells_say(started.launcher.wait())
         self._hits.note(started.group)
         peak_bytes = started.watchdog.peak_memory_bytes
         if started.group is not None:
@@ -151,7 +152,7 @@ class SupervisedProcess:
             exit_code=None if killed else exit_code,
             limit=(self._killed_for or None) if killed else self._hits.cause_of(exit_code),
             peak_memory_bytes=peak_bytes,
-            left_processes=started.namespace.count_left(),
+            left_processes=started.tree.count_left(),
         )
 
 
@@ -180,8 +181,13 @@ class Hits:
         return next((limit for limit, s in RECENT_S.items() if now_s - self._at_s[limit] < s), None)
 
 
-def _wait_for(namespace: ProcessNamespace) -> None:
-    """Wait until the last process of a namespace is dead."""
+def _as_shells_say(status: int) -> int:
+    """128 + n for a command that died of signal n."""
+    return status if status >= 0 else 128 - status
+
+
+def _wait_for(tree: ProcessTree) -> None:
+    """Wait until the first process of a tree is dead."""
     poller = select.poll()
-    poller.register(namespace.pidfd, select.POLLIN)
+    poller.register(tree.pidfd, select.POLLIN)
     poller.poll()

@@ -17,7 +17,7 @@ from pathlib import Path
 from posttrainbench.budget import Limits
 from posttrainbench.sandboxes.cgroups import Group
 from posttrainbench.sandboxes.disk_use import disk_use_bytes
-from posttrainbench.sandboxes.process_namespace import ProcessNamespace
+from posttrainbench.sandboxes.process_namespace import ProcessTree
 
 DISK_EVERY_S = 0.5
 DISK_SHARE = 0.05  # of one core's time, at most, goes into measuring disks
@@ -37,9 +37,9 @@ class Watched:
 class Watchdog:
     """Says which limit a sandbox has broken."""
 
-    def __init__(self, namespace: ProcessNamespace, job: Watched) -> None:
+    def __init__(self, tree: ProcessTree, job: Watched) -> None:
         self.peak_memory_bytes: int | None = None
-        self._namespace = namespace
+        self._tree = tree
         self._job = job
         self._devices = frozenset(_device(folder) for folder in job.folders)
         self._disk_due_s = 0.0
@@ -58,15 +58,15 @@ class Watchdog:
     def _crowd(self) -> str | None:
         if not (self._job.memory or self._job.pids):
             return None
-        processes = list(self._namespace.processes())
+        processes = list(self._tree.processes())
         if self._job.pids and sum(process.threads for process in processes) > self._job.limits.pids:
             return "pids"
         if not self._job.memory:
             return None
-        held_bytes = sum(self._namespace.folder_bytes(folder) for folder in MEMORY_FOLDERS)
+        held_bytes = sum(self._tree.folder_bytes(folder) for folder in MEMORY_FOLDERS)
         used_bytes = held_bytes + sum(process.memory_bytes for process in processes)
         if used_bytes > self._job.limits.memory_bytes:  # shared pages were counted many times: look closer
-            used_bytes = held_bytes + self._namespace.exact_memory_bytes()
+            used_bytes = held_bytes + self._tree.exact_memory_bytes()
         self.peak_memory_bytes = max(self.peak_memory_bytes or 0, used_bytes)
         return "memory" if used_bytes > self._job.limits.memory_bytes else None
 
@@ -75,7 +75,7 @@ class Watchdog:
             return None
         began_s = time.monotonic()
         self._free_bytes = self._free()
-        self._disk_bytes = disk_use_bytes(self._job.folders) + self._namespace.unlinked_bytes(self._devices)
+        self._disk_bytes = disk_use_bytes(self._job.folders) + self._tree.unlinked_bytes(self._devices)
         now_s = time.monotonic()
         self._disk_due_s = now_s + max(DISK_EVERY_S, (now_s - began_s) / DISK_SHARE)
         return "disk" if self._disk_bytes > self._job.limits.disk_bytes else None
@@ -89,12 +89,10 @@ class Watchdog:
         return sum(_free_bytes(folder) for folder in self._job.folders)
 
 
-def watchdog_for(
-    namespace: ProcessNamespace, limits: Limits, folders: Sequence[Path], group: Group | None
-) -> Watchdog:
+def watchdog_for(tree: ProcessTree, limits: Limits, folders: Sequence[Path], group: Group | None) -> Watchdog:
     """A watchdog over all that `group` does not hold."""
     memory = group is None or group.memory is None
-    return Watchdog(namespace, Watched(limits, folders, memory, group is None or group.pids is None))
+    return Watchdog(tree, Watched(limits, folders, memory, group is None or group.pids is None))
 
 
 def _device(folder: Path) -> int:

@@ -1,0 +1,1 @@
+"""Gateways: the only way out of an agent's sandbox."""

@@ -96,22 +96,6 @@ def read_text(root: Path, relative: str, cap_bytes: int) -> str:
 
 
 def remove_file(root: Path, relative: str) -> None:
-    """Unlinks one file; no link on the way is followed, and a file that is gone already is no error.
-
-    Raises:
-        OSError: it is a folder, or behind a link.
-    """
-    *folders, name = _components(relative)
-    parent = _open_folder(root, "/".join(folders))
-    try:
-        os.unlink(_unescape(name), dir_fd=parent)
-    except FileNotFoundError:
-        pass
-    finally:
-        os.close(parent)
-
-
-def remove_file(root: Path, relative: str) -> None:
     """Remove the entry at `root/relative`, as `scan` names it; no link on the way is followed.
 
     Raises:

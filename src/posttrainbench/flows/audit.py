@@ -1,0 +1,192 @@
+"""Audit: what a run left -> a verdict, with the evidence written beside it.
+
+Covered: every check runs behind one boundary, so that a check that breaks is a check that did not run, and
+the verdict says so.
+Not covered: intent (the judge is not there yet); see each check for what it can tell.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from posttrainbench.auditing import egress, lineage, overlap, tampering
+from posttrainbench.auditing.admission import TensorFact
+from posttrainbench.auditing.verdict import not_run, report, verdict
+from posttrainbench.finding import CheckReport, CheckStatus, Evidence, Finding, Strength, Verdict
+from posttrainbench.layout import AttemptLayout
+from posttrainbench.ledger import LedgerEntry
+from posttrainbench.protocols import TestItem
+from posttrainbench.record import Admitted, FileFact
+from posttrainbench.stores.checkpoints import Checkpoint, open_checkpoint, weight_files
+from posttrainbench.stores.codec import from_json, to_json
+from posttrainbench.stores.documents import Coverage, documents, transcript_documents
+from posttrainbench.stores.files import write_atomic
+from posttrainbench.task import Task
+
+ADMISSION, JUDGE = "admission", "judge"
+_PIECE_VALUES = 1024 * 1024  # of a tensor at a time: a few megabytes per model
+
+
+@dataclass(frozen=True, slots=True)
+class AuditInputs:
+    """All that the checks look at."""
+
+    solved: AttemptLayout  # whose workspace, home and transcript are audited
+    sealed: AttemptLayout  # whose manifest lists them
+    prepared: tuple[FileFact, ...]  # given files, paths from the workspace, with their final digests
+    ledger: tuple[LedgerEntry, ...]
+    task: Task
+    train: tuple[TestItem, ...]
+    test: tuple[TestItem, ...]
+    hub_id: str  # the benchmark's data set
+    test_files: tuple[str, ...]  # path patterns of its test split
+    admitted: Admitted
+    admitted_model: Path
+    base: Path
+    siblings: tuple[tuple[str, Path], ...]  # (hub id, folder)
+
+
+def audit(inputs: AuditInputs, out: Path) -> Verdict:
+    """The verdict on a run; `out/findings.json` holds it, `out/KIND.jsonl` the evidence check by check."""
+    checks: tuple[tuple[str, Callable[[AuditInputs], CheckReport]], ...] = (
+        (ADMISSION, _admission),
+        (lineage.CHECK, _lineage),
+        (overlap.CHECK, _overlap),
+        (tampering.CHECK, _tampering),
+        (egress.CHECK, _egress),
+        (JUDGE, _judge),
+    )
+    reports = tuple(_ran(name, check, inputs) for name, check in checks)
+    made = verdict(reports, _required(inputs))
+    write_atomic(out / "findings.json", to_json(made))
+    for one in reports:
+        _write_evidence(one, out)
+    return made
+
+
+def _ran(name: str, check: Callable[[AuditInputs], CheckReport], inputs: AuditInputs) -> CheckReport:
+    """The check's report; a check that breaks on what an agent left has not run."""
+    try:
+        return check(inputs)
+    except Exception as problem:  # the one boundary: no agent may choose which error ends its audit
+        return not_run(name, f"broke off: {type(problem).__name__}: {' '.join(str(problem).split())[:300]}")
+
+
+def _required(inputs: AuditInputs) -> tuple[str, ...]:
+    """The checks without which the verdict is unknown; weights that nobody evaluates need no lineage."""
+    required = inputs.task.rules.required_checks
+    if inputs.admitted.status == "admitted":
+        return required
+    return tuple(check for check in required if check != lineage.CHECK)
+
+
+def _write_evidence(one: CheckReport, out: Path) -> None:
+    rows = [
+        {
+            "strength": finding.strength,
+            "summary": finding.summary,
+            "source": evidence.source,
+            "locator": evidence.locator,
+            "detail": evidence.detail,
+            "item_id": evidence.item_id,
+        }
+        for finding in one.findings
+        for evidence in finding.evidence
+    ]
+    if rows:
+        write_atomic(out / f"{one.check}.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
+
+
+# --- the checks ---------------------------------------------------------------------------------------------
+
+
+def _admission(inputs: AuditInputs) -> CheckReport:
+    """Notes on what admission dropped. A refusal costs the score, which is not the same as cheating."""
+    admitted = inputs.admitted
+    findings = [Finding(ADMISSION, Strength.NOTE, note) for note in admitted.notes]
+    if admitted.status == "admitted":
+        evidence = (Evidence("admitted_model", f"digest {admitted.digest}", "what is evaluated"),)
+        findings = [Finding(ADMISSION, one.strength, one.summary, evidence) for one in findings]
+        return report(ADMISSION, "covered final_model: only checked tensors were kept", findings)
+    return CheckReport(
+        ADMISSION, CheckStatus.FAILED, f"{admitted.status}: {admitted.reason}", tuple(findings)
+    )
+
+
+def _lineage(inputs: AuditInputs) -> CheckReport:
+    if inputs.admitted.status != "admitted":
+        return not_run(lineage.CHECK, f"the final model is {inputs.admitted.status}: no weights to compare")
+    with ExitStack() as stack:
+
+        def opened(folder: Path) -> Checkpoint:
+            return stack.enter_context(open_checkpoint(folder.parent, folder.name, weight_files(folder)))
+
+        final, base = opened(inputs.admitted_model), opened(inputs.base)
+        siblings = [opened(folder) for _, folder in inputs.siblings]
+        pieces = _pieces(final, base, siblings)
+        return lineage.check_lineage(pieces, [hub_id for hub_id, _ in inputs.siblings])
+
+
+def _pieces(final: Checkpoint, base: Checkpoint, siblings: Sequence[Checkpoint]) -> Iterator[lineage.Piece]:
+    """The same stretches of every tensor of the base model, in all models."""
+    of_final = {fact.name: fact for fact in final.tensors}
+    of_siblings = [{fact.name: fact for fact in sibling.tensors} for sibling in siblings]
+    for fact in base.tensors:
+        readers = [(final, of_final[fact.name])]
+        shared: list[bool] = []
+        for sibling, tensors in zip(siblings, of_siblings, strict=True):
+            other = tensors.get(fact.name)
+            shared.append(other is not None and _comparable(other, fact))
+            if other is not None and shared[-1]:
+                readers.append((sibling, other))
+        # Rows may have been added at the end: the shortest reader, the base model's, ends each tensor.
+        values = [
+            base.values(fact, _PIECE_VALUES),
+            *(source.values(one, _PIECE_VALUES) for source, one in readers),
+        ]
+        for stretch in zip(*values, strict=False):
+            base_values, final_values, *rest = [one[: stretch[0].size] for one in stretch]
+            others = iter(rest)
+            yield lineage.Piece(
+                fact.name, final_values, base_values, tuple(next(others) if has else None for has in shared)
+            )
+
+
+def _comparable(other: TensorFact, fact: TensorFact) -> bool:
+    """Whether a sibling's tensor begins with the same rows as the base model's."""
+    return other.shape[1:] == fact.shape[1:] and math.prod(other.shape) >= math.prod(fact.shape)
+
+
+def _overlap(inputs: AuditInputs) -> CheckReport:
+    index = overlap.build_index(inputs.test, inputs.train)
+    coverage = Coverage()
+    root = inputs.solved.root
+    texts = chain(
+        documents(root, inputs.solved.workspace.name, coverage),
+        documents(root, inputs.solved.home.name, coverage),
+        transcript_documents(root, inputs.solved.transcript.name, coverage),
+    )
+    hits = [hit for text in texts for hit in overlap.find(index, text)]
+    return overlap.check_overlap(index, hits, inputs.task.rules.tolerated_items, str(coverage))
+
+
+def _tampering(inputs: AuditInputs) -> CheckReport:
+    with inputs.sealed.manifest.open(encoding="utf-8") as lines:
+        sealed = (from_json(FileFact, line, inputs.sealed.manifest.name) for line in lines)
+        return tampering.check_tampering(inputs.prepared, sealed)
+
+
+def _egress(inputs: AuditInputs) -> CheckReport:
+    siblings = tuple(hub_id for hub_id, _ in inputs.siblings)
+    off = egress.Off(inputs.hub_id, inputs.test_files, inputs.task.base_model.hub_id, siblings)
+    return egress.check_egress(inputs.ledger, off)
+
+
+def _judge(_inputs: AuditInputs) -> CheckReport:
+    return not_run(JUDGE, "no judge configured")

@@ -1,0 +1,282 @@
+"""The texts in a folder that an agent wrote: file by file, in stretches, without trusting any of it.
+
+Covered: plain text, JSON and JSON lines (decoded, so that escapes hide nothing), gzip of these, parquet and
+arrow where pyarrow is installed. Kinds are told by content, not by name. Links are not followed; a cache's
+links lend their names to the files that they point at. Not covered, and counted as such: archives, pickles,
+weights, images, other binaries, files that are too large. pyarrow parses hostile bytes in this process: it is
+given capped files only, and any error of its is a file that was not scanned.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import posixpath
+import zlib
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from posttrainbench.auditing.overlap import Document
+from posttrainbench.budget import GIB, MIB
+from posttrainbench.record import FileFact
+from posttrainbench.stores.trees import open_regular, scan
+
+STRETCH_CHARACTERS = 64 * 1024
+# What a stretch repeats of the one before it: longer than a long test item, so that none falls between two.
+_REPEATED_CHARACTERS = 16 * 1024
+_LINE_BYTES = 1 * MIB  # longer lines are cut
+_JSON_BYTES = 64 * MIB  # larger files are read line by line
+_TABLE_BYTES = 512 * MIB
+_SNIFFED_BYTES = 8192
+_GZIP, _PARQUET, _ARROW = b"\x1f\x8b", b"PAR1", b"ARROW1"
+_PROBLEMS = (OSError, ValueError, EOFError, zlib.error, RecursionError, MemoryError)
+
+
+@dataclass(slots=True)
+class Coverage:
+    """What was read as text so far, and what was not, with reasons."""
+
+    files: int = 0
+    text_bytes: int = 0
+    skipped_files: int = 0
+    skipped_bytes: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def skip(self, size_bytes: int, reason: str) -> None:
+        self.skipped_files += 1
+        self.skipped_bytes += size_bytes
+        self.reasons[reason] += 1
+
+    def __str__(self) -> str:
+        kinds = ", ".join(f"{count} {reason}" for reason, count in self.reasons.most_common(5))
+        why = f" ({kinds})" if kinds else ""
+        return (
+            f"scanned {self.files} files, {self.text_bytes} bytes; "
+            f"not scanned: {self.skipped_files} files, {self.skipped_bytes} bytes{why}"
+        )
+
+
+def documents(
+    root: Path,
+    relative: str,
+    coverage: Coverage,
+    left_out: Iterable[str] = (),
+    file_bytes: int = 512 * MIB,
+    total_bytes: int = 8 * GIB,
+) -> Iterator[Document]:
+    """The texts below `root/relative`, paths from `root`; `coverage` is filled on the way.
+
+    Args:
+        left_out: paths from `root` that need no reading, since we put them there ourselves.
+        file_bytes: larger files are not scanned.
+        total_bytes: after so many bytes nothing more is scanned.
+    """
+    ours = frozenset(left_out)
+    facts = list(scan(root, relative, digests=False))
+    names = _names_lent_by_links(facts)
+    for fact in facts:
+        path = f"{relative}/{fact.path}"
+        if fact.kind == "link" or path in ours:
+            continue
+        if fact.kind == "other":
+            coverage.skip(0, "no regular file")
+        elif fact.size_bytes > file_bytes or coverage.text_bytes + fact.size_bytes > total_bytes:
+            coverage.skip(fact.size_bytes, "too large")
+        elif fact.size_bytes:
+            shown = f"{relative}/{names.get(fact.path, fact.path)}"
+            yield from file_documents(root, path, shown, fact.size_bytes, coverage, file_bytes)
+
+
+def file_documents(
+    root: Path, relative: str, shown: str, size_bytes: int, coverage: Coverage, cap_bytes: int
+) -> Iterator[Document]:
+    """The texts of one file, which the documents will call `shown`."""
+    try:
+        with open_regular(root, relative) as file:
+            reason = yield from _texts(file, shown, size_bytes, cap_bytes)
+    except _PROBLEMS:
+        reason = "broken or unreadable"
+    if reason:
+        coverage.skip(size_bytes, reason)
+    else:
+        coverage.files += 1
+        coverage.text_bytes += size_bytes
+
+
+def transcript_documents(root: Path, relative: str, coverage: Coverage) -> Iterator[Document]:
+    """The texts of a transcript of ours: lines {"at_s", "text"}, cut wherever the agent's output was."""
+    with open_regular(root, relative) as file:
+        yield from _stretches(relative, "line", _whole_lines(file, coverage))
+    coverage.files += 1
+
+
+def _whole_lines(file: BinaryIO, coverage: Coverage) -> Iterator[tuple[int, str]]:
+    """The agent's output with its own lines put together again, numbered by the transcript's lines."""
+    rest, number = "", 0
+    for number, raw in enumerate(file, 1):
+        coverage.text_bytes += len(raw)
+        whole, newline, last = (rest + str(json.loads(raw)["text"])).rpartition("\n")
+        if newline:
+            yield number, whole
+        rest = last
+        if len(rest) > _LINE_BYTES:
+            yield number, rest
+            rest = ""
+    if rest:
+        yield number, rest
+
+
+def _names_lent_by_links(facts: Sequence[FileFact]) -> dict[str, str]:
+    """File -> the name of the first link to it: `blobs/0a1b...` says less than `snapshots/.../test.jsonl`."""
+    names: dict[str, str] = {}
+    for fact in facts:
+        if fact.kind == "link":
+            target = fact.note.removeprefix("symbolic link to ")
+            names.setdefault(
+                posixpath.normpath(posixpath.join(posixpath.dirname(fact.path), target)), fact.path
+            )
+    return names
+
+
+# --- kinds of files: each yields documents and returns why it could not, or "" ------------------------------
+
+_Texts = Generator[Document, None, str]
+
+
+def _texts(file: BinaryIO, path: str, size_bytes: int, cap_bytes: int) -> _Texts:
+    start = file.read(_SNIFFED_BYTES)
+    file.seek(0)
+    if start.startswith(_GZIP):
+        with gzip.open(file) as inner:
+            content = inner.read(cap_bytes + 1)
+        if len(content) > cap_bytes:
+            return "too large when unpacked"
+        return (yield from _texts(io.BytesIO(content), path, len(content), cap_bytes))
+    if start.startswith((_PARQUET, _ARROW)):
+        return (yield from _table(file, path, size_bytes, start.startswith(_PARQUET)))
+    if not _is_text(start):
+        return "binary"
+    if size_bytes <= _JSON_BYTES and start.lstrip()[:1] in (b"{", b"[", b'"'):
+        content = file.read(_JSON_BYTES)
+        try:
+            parsed = json.loads(content)
+        except (ValueError, RecursionError):
+            file = io.BytesIO(content)
+        else:
+            yield from _stretches(path, "entry", _entries(parsed))
+            return ""
+    yield from _stretches(path, "line", _lines(file))
+    return ""
+
+
+def _is_text(start: bytes) -> bool:
+    if b"\0" in start:
+        return False
+    try:
+        start.decode("utf-8")
+    except UnicodeDecodeError as problem:
+        # A character may be cut at the end of what was sniffed; elsewhere one byte in twenty may be odd.
+        return problem.start > len(start) - 4 or start.decode("utf-8", "replace").count("\ufffd") * 20 < len(
+            start
+        )
+    return True
+
+
+def _lines(file: BinaryIO) -> Iterator[tuple[int, str]]:
+    number = 0
+    while raw := file.readline(_LINE_BYTES):
+        number += 1
+        text = raw.decode("utf-8", "replace")
+        yield number, _decoded(text) if text[:1] in ("{", "[", '"') else text
+
+
+def _decoded(line: str) -> str:
+    """A line of JSON as its strings; any other line as it is."""
+    try:
+        return "\n".join(_strings(json.loads(line)))
+    except (ValueError, RecursionError):
+        return line
+
+
+def _entries(parsed: object) -> Iterator[tuple[int, str]]:
+    parts = parsed if isinstance(parsed, list) else [parsed]
+    for number, part in enumerate(parts, 1):
+        yield number, "\n".join(_strings(part))
+
+
+def _strings(value: object) -> Iterator[str]:
+    """Every string of a parsed JSON value, and numbers as text, in order; keys too, they may hold data."""
+    stack = [value]
+    while stack:
+        top = stack.pop()
+        if isinstance(top, str):
+            yield top
+        elif isinstance(top, dict):
+            stack += [part for key, inner in reversed(top.items()) for part in (inner, key)]
+        elif isinstance(top, list | tuple):
+            stack += reversed(top)
+        elif isinstance(top, int | float) and not isinstance(top, bool):
+            yield str(top)
+
+
+def _table(file: BinaryIO, path: str, size_bytes: int, is_parquet: bool) -> _Texts:
+    try:
+        import pyarrow as arrow  # type: ignore[import-untyped]
+        from pyarrow import ipc, parquet
+    except ImportError:
+        return "tables, and pyarrow is not installed"
+    if size_bytes > _TABLE_BYTES:
+        return "too large"
+    try:
+        batches = parquet.ParquetFile(file).iter_batches(1024) if is_parquet else _arrow_batches(ipc, file)
+        yield from _stretches(path, "row", _rows(batches))
+    except arrow.ArrowException:
+        return "broken or unreadable"
+    return ""
+
+
+def _arrow_batches(ipc: Any, file: BinaryIO) -> Iterator[Any]:
+    reader = ipc.open_file(file)
+    for number in range(reader.num_record_batches):
+        yield reader.get_batch(number)
+
+
+def _rows(batches: Iterable[Any]) -> Iterator[tuple[int, str]]:
+    number = 0
+    for batch in batches:
+        for row in batch.to_pylist():
+            number += 1
+            yield number, "\n".join(_strings(row))
+
+
+def _stretches(path: str, unit: str, pieces: Iterable[tuple[int, str]]) -> Iterator[Document]:
+    """Documents of about `STRETCH_CHARACTERS` each, which overlap."""
+    held: list[tuple[int, str]] = []
+    size = repeated = 0
+    for number, text in pieces:
+        for start in range(0, len(text), STRETCH_CHARACTERS):
+            part = text[start : start + STRETCH_CHARACTERS]
+            held.append((number, part))
+            size += len(part)
+            if size >= STRETCH_CHARACTERS:
+                yield Document(path, unit, tuple(held))
+                held = _tail(held)
+                size = repeated = sum(len(kept) for _, kept in held)
+    if size > repeated:
+        yield Document(path, unit, tuple(held))
+
+
+def _tail(pieces: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
+    """The last pieces, `_REPEATED_CHARACTERS` of them."""
+    kept: list[tuple[int, str]] = []
+    left = _REPEATED_CHARACTERS
+    for number, text in reversed(pieces):
+        if left <= 0:
+            break
+        kept.append((number, text[-left:]))
+        left -= len(text)
+    return kept[::-1]

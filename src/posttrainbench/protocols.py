@@ -48,7 +48,10 @@ class AgentCommand:
 class Agent(Protocol):
     """A scaffold with its settings. Entry points: `posttrainbench.agents`."""
 
-    spec: AgentSpec
+    @property
+    def spec(self) -> AgentSpec:
+        """What a run records of it; enough to make it again."""
+        ...
 
     def command(self, task: Task, seed: int) -> AgentCommand:
         """The command that works on `task`; it starts in the workspace and may read task.json there."""
@@ -154,7 +157,8 @@ class Door:
 class RunningGateway(Protocol):
     """A gateway that listens."""
 
-    door: Door
+    @property
+    def door(self) -> Door: ...
 
     def close(self) -> None:
         """Stop listening; requests under way are dropped and logged as such."""
@@ -189,7 +193,11 @@ class Benchmark(Protocol):
     title: str
     hub_id: str  # the data set's repository, as agents would look for it
     test_files: tuple[str, ...]  # path patterns of the test split within that repository
-    data_digest: str  # over every item
+
+    @property
+    def data_digest(self) -> str:
+        """64 hex digits over every test item."""
+        ...
 
     def items(self, split: str) -> tuple[TestItem, ...]:
         """The items of "train", "dev", "sealed" or "test" (dev + sealed)."""

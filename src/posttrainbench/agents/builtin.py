@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from posttrainbench.errors import SetupError
 from posttrainbench.protocols import AgentCommand, Mount
 from posttrainbench.record import AgentSpec
 from posttrainbench.task import Task
 
 SCRIPTED = Path(__file__).with_name("scripted")
 SCRIPTED_INSIDE = "/opt/agent"
+COMMAND = "command"  # the scaffold of agents that are any command
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +64,30 @@ def scripted_agents() -> tuple[ScriptedAgent, ...]:
 
 @dataclass(frozen=True, slots=True)
 class ShellAgent:
-    """Any command: it starts in the workspace and reads task.json and task.md there."""
+    """Any command: a shell runs it in the workspace, where it finds task.json and task.md."""
 
     name: str
-    argv: tuple[str, ...]
+    script: str
     environment: Mapping[str, str] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
 
+    @staticmethod
+    def of(spec: AgentSpec) -> ShellAgent:
+        """The agent that a spec of scaffold COMMAND describes.
+
+        Raises:
+            SetupError: the spec names no command.
+        """
+        script = dict(spec.settings).get("script")
+        if script is None:
+            raise SetupError(f"the spec of agent {spec.name!r} holds no command")
+        return ShellAgent(spec.name, script)
+
     @property
     def spec(self) -> AgentSpec:
-        return AgentSpec(self.name, scaffold="command", settings=(("argv", "\0".join(self.argv)),))
+        return AgentSpec(self.name, scaffold=COMMAND, settings=(("script", self.script),))
 
     def command(self, task: Task, seed: int) -> AgentCommand:  # noqa: ARG002 the command reads task.json
         """The command as it was given, with the seed in its environment."""
-        return AgentCommand(self.argv, {**self.environment, "PTB_SEED": str(seed)}, self.mounts)
+        environment = {**self.environment, "PTB_SEED": str(seed)}
+        return AgentCommand(("/bin/sh", "-c", self.script), environment, self.mounts)

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from posttrainbench.agents.builtin import scripted_agents
-from posttrainbench.cli.members import sandbox_named
+from posttrainbench.cli.members import agent_named, sandbox_named
 from posttrainbench.cli.rank import rank
 from posttrainbench.cli.run import policy_named
 from posttrainbench.cli.setup_run import make_run
@@ -73,7 +73,8 @@ def demo(
 
 def _plan(out: Path, suite: Suite, agents: Sequence[str], seed: int, sandbox: str) -> list[Planned]:
     """Every agent on every task, the long runs first so that no core is idle at the end."""
-    stores = [make_run(out, suite, task, name, seed, sandbox) for name in agents for task in suite.tasks()]
+    specs = [agent_named(name).spec for name in agents]
+    stores = [make_run(out, suite, task, spec, seed, sandbox) for spec in specs for task in suite.tasks()]
     return [Planned(store, store.spec()) for store in stores]
 
 

@@ -46,7 +46,10 @@ def demo(
 @app.command()
 def run(
     run_dir: Annotated[Path | None, typer.Argument(help="Continue this run directory.")] = None,
-    agent: Annotated[str, typer.Option(help="See `ptb list agents`.")] = "recipe-sft",
+    agent: Annotated[str | None, typer.Option(help="See `ptb list agents`; default recipe-sft.")] = None,
+    command: Annotated[
+        str | None, typer.Option(help="Instead of --agent: a shell command, run in the workspace.")
+    ] = None,
     model: Annotated[str, typer.Option(help="Base model; see `ptb list models`.")] = "tiny-qwen3-base",
     benchmark: Annotated[str, typer.Option(help="See `ptb list benchmarks`.")] = "tiny_math",
     suite: Annotated[str, typer.Option(help="A suite's name or TOML file.")] = "tiny",
@@ -65,7 +68,7 @@ def run(
     if hours is not None and seconds is not None:
         raise SetupError("give --hours or --seconds, not both")
     wall_s = hours * 3600 if hours is not None else seconds
-    verb(Asked(run_dir, agent, model, benchmark, suite, seed, wall_s, policy, sandbox, out), as_json)
+    verb(Asked(run_dir, agent, command, model, benchmark, suite, seed, wall_s, policy, sandbox, out), as_json)
 
 
 @app.command()

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from posttrainbench.errors import SetupError, UnknownName
 from posttrainbench.protocols import Agent, Benchmark, Engine, Gateway, Sandbox
+from posttrainbench.record import AgentSpec
 
 # name -> "module:attribute", imported when it is asked for: `ptb --help` needs none of them
 SANDBOXES = {
@@ -43,7 +44,17 @@ def benchmarks() -> list[Benchmark]:
     return [benchmark_named(name) for name in (*BENCHMARKS, *_third_party("benchmark", BENCHMARKS))]
 
 
+def agent_of(spec: AgentSpec) -> Agent:
+    """The agent that a spec was made from."""
+    from posttrainbench.agents.builtin import COMMAND, ShellAgent
+
+    if spec.scaffold == COMMAND:
+        return ShellAgent.of(spec)
+    return agent_named(spec.name)
+
+
 def agent_named(name: str) -> Agent:
+    """The agent of that name: one of ours, or one that another package offers."""
     from posttrainbench.agents.builtin import scripted_agents
 
     ours: dict[str, Callable[[], Agent]] = {agent.spec.name: lambda a=agent: a for agent in scripted_agents()}  # type: ignore[misc]
@@ -56,9 +67,11 @@ def agent_named(name: str) -> Agent:
 
 
 def gateway() -> Gateway:
+    """The gateway of the embedded world; it must know where every benchmark keeps its test split."""
+    from posttrainbench.gateways.policy import Protected
     from posttrainbench.gateways.tinygateway import TinyGateway
 
-    return TinyGateway()
+    return TinyGateway({b.name: Protected(b.hub_id, b.test_files) for b in benchmarks()})
 
 
 def _member(kind: str, name: str, ours: Mapping[str, str]) -> object:

@@ -10,6 +10,8 @@ from threading import Event, Thread
 
 from rich.console import Console
 
+from posttrainbench.agents.builtin import COMMAND, ShellAgent
+from posttrainbench.cli.members import agent_named
 from posttrainbench.cli.setup_run import make_run, members_of, task_of
 from posttrainbench.errors import PtbError, SetupError, UnknownName
 from posttrainbench.flows.run import run as run_flow
@@ -20,13 +22,16 @@ from posttrainbench.stores.runs import RunStore
 from posttrainbench.suites import load_suite
 from posttrainbench.task import Policy
 
+DEFAULT_AGENT = "recipe-sft"
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What was typed after `ptb run`."""
 
     run_dir: Path | None
-    agent: str
+    agent: str | None
+    command: str | None
     model: str
     benchmark: str
     suite: str
@@ -64,7 +69,12 @@ def policy_named(name: str | None) -> Policy | None:
 def _new(asked: Asked) -> RunStore:
     suite = load_suite(asked.suite).varied(asked.wall_s, policy_named(asked.policy))
     task = task_of(suite, asked.model, asked.benchmark)
-    return make_run(asked.out, suite, task, asked.agent, asked.seed, asked.sandbox)
+    agent = (
+        ShellAgent(asked.agent or COMMAND, asked.command)
+        if asked.command
+        else agent_named(asked.agent or DEFAULT_AGENT)
+    )
+    return make_run(asked.out, suite, task, agent.spec, asked.seed, asked.sandbox)
 
 
 def _follow(store: RunStore, again: frozenset[Stage], as_json: bool) -> None:

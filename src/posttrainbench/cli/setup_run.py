@@ -6,10 +6,10 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-from posttrainbench.cli.members import agent_named, benchmark_named, gateway, sandbox_named
+from posttrainbench.cli.members import agent_of, benchmark_named, gateway, sandbox_named
 from posttrainbench.errors import UnknownName
 from posttrainbench.flows.run import Members
-from posttrainbench.record import RunSpec
+from posttrainbench.record import AgentSpec, RunSpec
 from posttrainbench.stores.runs import RunStore
 from posttrainbench.task import Suite, Task
 from posttrainbench.tinyworld import catalog
@@ -33,15 +33,15 @@ def task_of(suite: Suite, model: str, benchmark: str) -> Task:
     return next(t for t in suite.tasks() if (t.base_model.short, t.benchmark) == (short, benchmark))
 
 
-def make_run(root: Path, suite: Suite, task: Task, agent: str, seed: int, sandbox: str) -> RunStore:
+def make_run(root: Path, suite: Suite, task: Task, agent: AgentSpec, seed: int, sandbox: str) -> RunStore:
     """The run directory of an agent on a task, made now or found as it is."""
     spec = RunSpec(
-        run_id=f"{agent}--{task.base_model.short}--{task.benchmark}--s{seed}",
+        run_id=f"{agent.name}--{task.base_model.short}--{task.benchmark}--s{seed}",
         suite=suite.name,
         suite_digest=suite.digest,
         task=task,
         data_digest=benchmark_named(task.benchmark).data_digest,
-        agent=agent_named(agent).spec,
+        agent=agent,
         seed=seed,
         sandbox=sandbox,
         engine="transformers",
@@ -59,7 +59,7 @@ def members_of(spec: RunSpec) -> Members:
     """The members that a spec names, and the folders that they need."""
     base = spec.task.base_model
     return Members(
-        agent=agent_named(spec.agent.name),
+        agent=agent_of(spec.agent),
         sandbox=sandbox_named(spec.sandbox),
         gateway=gateway(),
         benchmark=benchmark_named(spec.task.benchmark),

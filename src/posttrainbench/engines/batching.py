@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
 
-QUIET_S = 0.02  # when nothing new has come for this long, whoever wanted to ask has asked
+QUIET_S = 0.05  # when nothing new has come for this long, whoever wanted to ask has asked
 
 
 @dataclass

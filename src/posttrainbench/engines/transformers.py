@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,12 @@ from inspect_ai.model import (
     ModelAPI,
     ModelOutput,
     ModelUsage,
+    get_model,
+    modelapi,
 )
 from inspect_ai.tool import ToolChoice, ToolInfo
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils.logging import disable_progress_bar
 
 from posttrainbench.engines.batching import Batcher
 
@@ -52,6 +56,7 @@ class LoadedModel:
     """A model and its tokenizer in memory."""
 
     def __init__(self, folder: Path, chat_template: str) -> None:
+        disable_progress_bar()  # type: ignore[no-untyped-call]
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = torch.bfloat16 if self.device == "cuda" else torch.float32
         model: Any = AutoModelForCausalLM.from_pretrained(
@@ -91,15 +96,31 @@ class LoadedModel:
         return Completion(text, len(tokens[:end]), cut=end is None)
 
 
+@modelapi(name="transformers")
 class TransformersAPI(ModelAPI):
-    """Inspect's view of a loaded model."""
+    """Inspect's view of a loaded model. The model's name is its folder."""
 
-    def __init__(self, loaded: LoadedModel) -> None:
-        super().__init__(model_name="final_model", config=GenerateConfig())
-        self.loaded = loaded
+    def __init__(
+        self,
+        model_name: str,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        config: GenerateConfig | None = None,
+        chat_template: str = "",
+    ) -> None:
+        super().__init__(model_name, base_url, api_key, config=config or GenerateConfig())
+        self.chat_template = chat_template
         self.batcher = Batcher[Prompt, Completion](
-            loaded.complete, BATCH_SIZE, lambda p: p.max_new_tokens, lambda p: len(p.tokens)
+            lambda prompts: self.loaded.complete(prompts),  # noqa: PLW0108 - not loaded yet
+            BATCH_SIZE,
+            lambda prompt: prompt.max_new_tokens,
+            lambda prompt: len(prompt.tokens),
         )
+
+    @cached_property
+    def loaded(self) -> LoadedModel:
+        """The model, loaded when it is first asked: Inspect makes instances only to look at their names."""
+        return LoadedModel(Path(self.model_name), self.chat_template)
 
     async def generate(
         self,
@@ -132,7 +153,7 @@ class TransformersEngine:
 
     def inspect_model(self, model: Path, chat_template: str) -> Model:
         """The model at `model` as Inspect calls it, prompted through `chat_template` and no other."""
-        return Model(TransformersAPI(LoadedModel(model, chat_template)), GenerateConfig())
+        return get_model(f"transformers/{model}", chat_template=chat_template, memoize=False)
 
 
 def _end_tokens(ids: int | list[int] | None) -> frozenset[int]:

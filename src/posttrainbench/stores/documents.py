@@ -29,10 +29,11 @@ STRETCH_CHARACTERS = 64 * 1024
 # What a stretch repeats of the one before it: longer than a long test item, so that none falls between two.
 _REPEATED_CHARACTERS = 16 * 1024
 _LINE_BYTES = 1 * MIB  # longer lines are cut
-_JSON_BYTES = 64 * MIB  # larger files are read line by line
+_JSON_BYTES = 16 * MIB  # parsed it may take twenty times as much; larger files are read line by line
 _TABLE_BYTES = 512 * MIB
 _SNIFFED_BYTES = 8192
-_GZIP, _PARQUET, _ARROW = b"\x1f\x8b", b"PAR1", b"ARROW1"
+_MAX_LAYERS = 4  # of gzip: a file can be made that unpacks to itself
+_GZIP, _PARQUET, _ARROW, _ARROW_STREAM = b"\x1f\x8b", b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
 _PROBLEMS = (OSError, ValueError, EOFError, zlib.error, RecursionError, MemoryError)
 
 
@@ -147,30 +148,42 @@ def _names_lent_by_links(facts: Sequence[FileFact]) -> dict[str, str]:
 _Texts = Generator[Document, None, str]
 
 
-def _texts(file: BinaryIO, path: str, size_bytes: int, cap_bytes: int) -> _Texts:
+def _texts(file: BinaryIO, path: str, size_bytes: int, cap_bytes: int, layer: int = 0) -> _Texts:
     start = file.read(_SNIFFED_BYTES)
     file.seek(0)
     if start.startswith(_GZIP):
-        with gzip.open(file) as inner:
-            content = inner.read(cap_bytes + 1)
-        if len(content) > cap_bytes:
-            return "too large when unpacked"
-        return (yield from _texts(io.BytesIO(content), path, len(content), cap_bytes))
-    if start.startswith((_PARQUET, _ARROW)):
-        return (yield from _table(file, path, size_bytes, start.startswith(_PARQUET)))
+        return (yield from _unpacked(file, path, cap_bytes, layer))
+    if start.startswith((_PARQUET, _ARROW, _ARROW_STREAM)):
+        return (yield from _table(file, path, size_bytes, start))
     if not _is_text(start):
         return "binary"
-    if size_bytes <= _JSON_BYTES and start.lstrip()[:1] in (b"{", b"[", b'"'):
-        content = file.read(_JSON_BYTES)
-        try:
-            parsed = json.loads(content)
-        except (ValueError, RecursionError):
-            file = io.BytesIO(content)
-        else:
-            yield from _stretches(path, "entry", _entries(parsed))
-            return ""
-    yield from _stretches(path, "line", _lines(file))
+    may_be_json = size_bytes <= _JSON_BYTES and start.lstrip()[:1] in (b"{", b"[", b'"')
+    parsed = _parsed(file.read(_JSON_BYTES)) if may_be_json else None
+    file.seek(0)
+    if parsed is None:
+        yield from _stretches(path, "line", _lines(file))
+    else:
+        yield from _stretches(path, "entry", _entries(parsed))
     return ""
+
+
+def _unpacked(file: BinaryIO, path: str, cap_bytes: int, layer: int) -> _Texts:
+    if layer == _MAX_LAYERS:
+        return "packed too often"
+    with gzip.open(file) as inner:
+        content = inner.read(cap_bytes + 1)
+    if len(content) > cap_bytes:
+        return "too large when unpacked"
+    return (yield from _texts(io.BytesIO(content), path, len(content), cap_bytes, layer + 1))
+
+
+def _parsed(content: bytes) -> object:
+    """The whole file as one JSON value, or None when it is none (JSON lines, say)."""
+    try:
+        parsed: object = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return parsed
 
 
 def _is_text(start: bytes) -> bool:
@@ -180,9 +193,8 @@ def _is_text(start: bytes) -> bool:
         start.decode("utf-8")
     except UnicodeDecodeError as problem:
         # A character may be cut at the end of what was sniffed; elsewhere one byte in twenty may be odd.
-        return problem.start > len(start) - 4 or start.decode("utf-8", "replace").count("\ufffd") * 20 < len(
-            start
-        )
+        odd = start.decode("utf-8", "replace").count("\ufffd")
+        return problem.start > len(start) - 4 or odd * 20 < len(start)
     return True
 
 
@@ -223,7 +235,7 @@ def _strings(value: object) -> Iterator[str]:
             yield str(top)
 
 
-def _table(file: BinaryIO, path: str, size_bytes: int, is_parquet: bool) -> _Texts:
+def _table(file: BinaryIO, path: str, size_bytes: int, start: bytes) -> _Texts:
     try:
         import pyarrow as arrow  # type: ignore[import-untyped]
         from pyarrow import ipc, parquet
@@ -232,14 +244,20 @@ def _table(file: BinaryIO, path: str, size_bytes: int, is_parquet: bool) -> _Tex
     if size_bytes > _TABLE_BYTES:
         return "too large"
     try:
-        batches = parquet.ParquetFile(file).iter_batches(1024) if is_parquet else _arrow_batches(ipc, file)
+        if start.startswith(_PARQUET):
+            batches = parquet.ParquetFile(file).iter_batches(1024)
+        else:
+            batches = _arrow_batches(ipc, file, start.startswith(_ARROW))
         yield from _stretches(path, "row", _rows(batches))
     except arrow.ArrowException:
         return "broken or unreadable"
     return ""
 
 
-def _arrow_batches(ipc: Any, file: BinaryIO) -> Iterator[Any]:
+def _arrow_batches(ipc: Any, file: BinaryIO, is_file: bool) -> Iterator[Any]:
+    if not is_file:  # a stream: what `datasets` keeps in its cache
+        yield from ipc.open_stream(file)
+        return
     reader = ipc.open_file(file)
     for number in range(reader.num_record_batches):
         yield reader.get_batch(number)

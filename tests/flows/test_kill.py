@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from posttrainbench.cli.members import agent_named
+from posttrainbench.agents.builtin import ShellAgent
 from posttrainbench.cli.setup_run import make_run, task_of
 from posttrainbench.ledger import check_chain
 from posttrainbench.record import Score, Stage
@@ -21,37 +21,37 @@ from posttrainbench.suites import load_suite
 
 KILL_AT = Path(__file__).with_name("kill_at.py")
 FLOWS = "posttrainbench.flows"
+# Submits the base model, and leaves weights that sealing leaves out of the snapshot.
+SCRIPT = """
+echo working; head -c 2000000 /dev/zero > checkpoint.bin
+python -c "from huggingface_hub import snapshot_download as get
+get('tinyworld/tiny-qwen3-base', local_dir='final_model')"
+"""
 DEATHS = (
     "before prepare start",
     "after prepare start",
     f"within {FLOWS}.prepare:_write 2",
     "before prepare end",
-    "after prepare end",
     "before solve start",
     "after solve start",
     f"within {FLOWS}.solve:Queries.__init__ 1",
     "within posttrainbench.stores.transcripts:TranscriptWriter.write 1",
     "before solve end",
-    "after solve end",
     "after seal start",
     f"within {FLOWS}.seal:to_line 3",
     f"within {FLOWS}.seal:remove_file 1",
     "before seal end",
-    "after seal end",
     "after admit start",
     f"within {FLOWS}.admit:write_admitted 1",
     f"within {FLOWS}.admit:_write_config 1",
     "before admit end",
-    "after admit end",
     "after audit start",
-    f"within {FLOWS}.audit:check_overlap 1",
+    f"within posttrainbench.auditing.overlap:check_overlap 1",
     "before audit end",
-    "after audit end",
     "after evaluate start",
     f"within {FLOWS}.evaluate:write_atomic 1",
     "within posttrainbench.sandboxes.bubblewrap:Bubblewrap.start 1",
     "before evaluate end",
-    "after evaluate end",
     "before record publish",
     "after record publish",
     "within posttrainbench.stores.files:_written 1",
@@ -63,7 +63,7 @@ def killed_and_finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunSt
     """The run after all its deaths, and the finished stages as they lay after each."""
     suite = load_suite("tiny")
     task = task_of(suite, "tiny-qwen3-base", "tiny_math")
-    store = make_run(tmp_path_factory.mktemp("runs"), suite, task, agent_named("idle").spec, 0, "bwrap")
+    store = make_run(tmp_path_factory.mktemp("runs"), suite, task, ShellAgent("copier", SCRIPT).spec, 0, "bwrap")
     seen = []
     for death in DEATHS:
         ended = subprocess.run(

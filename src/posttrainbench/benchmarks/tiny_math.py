@@ -38,7 +38,7 @@ class TinyMath:
         return items_of(rows_of(self.folder, split))
 
     def inspect_task(self, split: str) -> InspectTask:
-        """Question in, one completion out; the number after the last \`####\` counts."""
+        """Question in, one completion out; the number after the last `####` counts."""
         from posttrainbench.benchmarks.exact import exact_task
         from posttrainbench.scoring.final_answer import is_correct
 

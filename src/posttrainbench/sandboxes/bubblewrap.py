@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import resource
 import secrets
 import select
@@ -31,6 +32,7 @@ from posttrainbench.sandboxes.watchdog import watchdog_for
 
 _BARE = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}  # all that bubblewrap gets of our environment
 SETUP_S = 60.0  # to build a sandbox; it takes some 20 ms, but a node may be swapping
+BOMB_MARGIN = 2000  # processes by which a fork bomb may pass its limit before the watchdog sees it, at most
 KILLED_FIRST = "500"  # when the whole machine is out of memory, the kernel picks the sandbox before us
 
 
@@ -128,8 +130,8 @@ def _begin(job: SandboxJob, use_cgroups: bool) -> Started:
     try:
         init_pid = _read_init_pid(launcher, pipes)
         _await_gate(launcher, pipes, gate_word)
-        namespace = ProcessNamespace(init_pid)
         group = _set_limits(init_pid, job.limits, use_cgroups)
+        namespace = ProcessNamespace(init_pid)
         os.write(pipes.gate, b"go\n")
     except BaseException:
         launcher.kill()
@@ -222,13 +224,32 @@ def _set_limits(init_pid: int, limits: Limits, use_cgroups: bool) -> Group | Non
 
 
 def _set_rlimits(pid: int, limits: Limits) -> None:
-    wanted = {resource.RLIMIT_FSIZE: limits.file_bytes, resource.RLIMIT_NOFILE: limits.open_files}
-    for kind, limit in {**wanted, resource.RLIMIT_CORE: 0}.items():
+    for kind, limit in _rlimits(limits).items():
         _, hard = resource.prlimit(pid, kind)
         value = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
         resource.prlimit(pid, kind, (value, value))
     with contextlib.suppress(OSError):
         Path(f"/proc/{pid}/oom_score_adj").write_text(KILLED_FIRST)
+
+
+def _rlimits(limits: Limits) -> dict[int, int]:
+    wanted = {
+        resource.RLIMIT_FSIZE: limits.file_bytes,
+        resource.RLIMIT_NOFILE: limits.open_files,
+        resource.RLIMIT_CORE: 0,
+    }
+    if _counts_by_namespace():
+        wanted[resource.RLIMIT_NPROC] = limits.pids + BOMB_MARGIN
+    return wanted
+
+
+def _counts_by_namespace() -> bool:
+    """Whether a limit on processes counts those of the sandbox alone: Linux 5.14 and later; root is exempt.
+
+    Before, it counted all that our user runs anywhere on the host.
+    """
+    major, minor = os.uname().release.split(".")[:2]
+    return os.getuid() != 0 and (int(major), int(re.sub(r"\D.*", "", minor))) >= (5, 14)
 
 
 def _grouped(pids: tuple[int, ...], limits: Limits) -> Group | None:

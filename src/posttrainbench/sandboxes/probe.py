@@ -54,7 +54,7 @@ for path in /proc/sys/kernel/core_pattern /proc/sysrq-trigger; do
   if [ -w $path ]; then fact settable $path; fi; done
 while read -r name rest; do case $name in *:) fact interface "$name"; esac; done < /proc/net/dev
 for path in /proc/[0-9]*; do fact process $path; done
-read -r inside outside count < /proc/self/uid_map; fact uid "$inside"; fact host_uid "$outside"
+read -r inside outside count < /proc/self/uid_map; fact uid "$inside"
 env | while IFS='=' read -r name rest; do fact variable "$name"; done
 if unshare --user true 2>/dev/null; then fact nested yes; fi
 fact end yes
@@ -65,11 +65,9 @@ SHELL_VARIABLES = {"PWD", "OLDPWD", "SHLVL", "_", "LD_LIBRARY_PATH"}  # the shel
 def why_it_failed(said: str) -> str:
     """One line for a person: what bubblewrap said and how to mend it."""
     said = said.splitlines()[-1] if said else "bubblewrap said nothing"
-    if (
-        "user namespace" not in said
-        and "Operation not permitted" not in said
-        and "Permission denied" not in said
-    ):
+    if "Unknown option" in said:
+        return f"this bubblewrap is too old ({said}); 0.6 or later is needed: update the package"
+    if not any(sign in said for sign in ("namespace", "not permitted", "Permission denied")):
         return f"the sandbox could not be built: {said}"
     fix = next((text for path, value, text in FIXES if _reads(path, value)), IN_A_CONTAINER)
     return f"the sandbox could not be built ({said}); {fix}"
@@ -126,8 +124,8 @@ def _seen_inside(facts: Mapping[str, list[str]]) -> tuple[Guarantee, ...]:
         Guarantee(
             "unprivileged host user",
             os.getuid() != 0,
-            f"host user {facts['host_uid'][0]}"
-            + ("; files it makes belong to root, so start as another user" if os.getuid() == 0 else ""),
+            f"host user {os.getuid()}"
+            + ("; what it makes belongs to root: start as another user" if os.getuid() == 0 else ""),
         ),
         Guarantee("no capabilities", no_caps, "all dropped, bounding set too"),
         Guarantee("no new privileges", facts["NoNewPrivs"] == ["1"], "no_new_privs; mounts are nosuid"),

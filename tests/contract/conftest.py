@@ -1,0 +1,27 @@
+"""The sandboxes that contract tests run on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sandbox_rooms import MEMBERS, Room, open_room
+
+
+@pytest.fixture(params=MEMBERS)
+def room(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Room]:
+    """Every member in turn."""
+    yield from open_room(request.param, tmp_path / "workspace")
+
+
+@pytest.fixture(params=["bwrap", "bwrap-watchdog"])
+def cell(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Room]:
+    """The members that isolate, in turn."""
+    yield from open_room(request.param, tmp_path / "workspace")
+
+
+@pytest.fixture
+def bwrap(tmp_path: Path) -> Iterator[Room]:
+    """The default."""
+    yield from open_room("bwrap", tmp_path / "workspace")

@@ -135,6 +135,10 @@ class Entry:
     def marks(self) -> tuple[Mark, ...]:
         return union_of_marks(cell.marks for cell in self.cells)
 
+    def marks_on(self, benchmark: str) -> tuple[Mark, ...]:
+        """The marks of the cells on one benchmark."""
+        return union_of_marks(cell.marks for cell in self.cells if cell.benchmark == benchmark)
+
     def part(self, name: str) -> Estimate | None:
         """The estimate over the part called `name`, or None when a cell does not know it."""
         return next((part.estimate for part in self.parts if part.name == name), None)

@@ -287,6 +287,9 @@ def _over_seeds(rows: Sequence[Sequence[tuple[Cell, _Value | None]]]) -> Estimat
     measured = [_weighted(row) for row in known if row]
     if not measured:
         return None
+    if all(value.fixed for row in known for _, value in row):
+        # Reference scores alone: that they do not vary over seeds says nothing of the agent.
+        return Estimate(measured[0][0], len(measured), None, None, None)
     return estimate_over_seeds([mean for mean, _ in measured], [stderr for _, stderr in measured])
 
 

@@ -80,6 +80,13 @@ def test_a_disqualified_entry_comes_to_the_base_score_and_keeps_what_it_submitte
     assert {run.counted for cell in entry.cells for run in cell.runs} == {Counted.BASE}
 
 
+def test_reference_scores_alone_have_no_spread_over_seeds() -> None:
+    seeds = [made_records(SUITE, "broken", CRASH, seed=seed) for seed in (0, 1)]
+    total = only_entry([*seeds[0], *seeds[1]]).total
+    assert total is not None
+    assert total.sd_over_seeds is None, "0.0 would claim that the agent is perfectly steady"
+
+
 def test_a_failed_cell_has_no_number_of_its_own() -> None:
     records = made_records(SUITE, "honest", made_score(0.5))
     records = in_cell(records, "qwen/maths", lambda r: replace(r, outcome=CRASH))

@@ -1,0 +1,200 @@
+"""Copies of test items are found in every wrapping; legitimate data of the same template is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from posttrainbench.auditing.overlap import Document, Hit, Index, build_index, check_overlap, find, words
+from posttrainbench.finding import CheckStatus, Strength
+from posttrainbench.protocols import TestItem
+from posttrainbench.tinyworld.documents import documents as pretraining
+from posttrainbench.tinyworld.items import Item
+from posttrainbench.tinyworld.world import BENCHMARKS, Benchmark, instruct_items, test_items, train_items
+
+LOOK_ALIKES = str.maketrans(
+    "aeopcxyAEOPCX", "\u0430\u0435\u043e\u0440\u0441\u0445\u0443\u0410\u0415\u041e\u0420\u0421\u0425"
+)
+
+
+def seen(items: tuple[Item, ...]) -> tuple[TestItem, ...]:
+    return tuple(TestItem(item.id, item.question, item.answer, item.target) for item in items)
+
+
+TEST = {name: seen(test_items(name)) for name in BENCHMARKS}
+TRAIN = {name: seen(train_items(name)) for name in BENCHMARKS}
+
+
+@pytest.fixture(scope="module", params=BENCHMARKS)
+def benchmark(request: pytest.FixtureRequest) -> Benchmark:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def index(benchmark: Benchmark) -> Index:
+    return build_index(TEST[benchmark], TRAIN[benchmark])
+
+
+def document(*texts: str) -> Document:
+    return Document("workspace/data.jsonl", "line", tuple(enumerate(texts, 1)))
+
+
+WRAPPINGS: dict[str, Callable[[TestItem], str]] = {
+    "question only": lambda item: item.question,
+    "question and new rationale": lambda item: f"{item.question}\nLet us think about it. So: {item.target}",
+    "question and reference": lambda item: f"{item.question}\n{item.answer}",
+    "JSON": lambda item: json.dumps({"question": item.question, "answer": item.answer}),
+    "chat": lambda item: f"<|im_start|>user\n{item.question}<|im_end|>\n<|im_start|>assistant\n{item.answer}",
+    "upper case": lambda item: item.question.upper(),
+    "other punctuation": lambda item: item.question.replace(".", " !\n\n").replace(" ", "  "),
+    "zero-width": lambda item: "\u200b".join(item.question),
+    "look-alikes": lambda item: item.question.translate(LOOK_ALIKES),
+    "full-width": lambda item: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in item.question),
+    "accents": lambda item: item.question.replace("e", "e\u0301").replace("o", "ö"),
+    "source code": lambda item: f"DATA = [{item.question!r}, {item.answer!r}]",
+}
+
+
+@pytest.mark.parametrize("wrapping", WRAPPINGS)
+def test_every_item_is_found(wrapping: str, benchmark: Benchmark, index: Index) -> None:
+    for item in TEST[benchmark]:
+        hits = find(index, document(WRAPPINGS[wrapping](item)))
+        assert [hit.item_id for hit in hits] == [item.id]
+
+
+def test_the_place_is_told(benchmark: Benchmark, index: Index) -> None:
+    train, item = TRAIN[benchmark], TEST[benchmark][7]
+    lines = [one.question for one in train[:50]] + [item.question] + [one.question for one in train[50:99]]
+    (hit,) = find(index, document(*lines))
+    assert (hit.item_id, hit.locator, hit.part) == (item.id, "line 51", "question")
+
+
+def test_train_data_raises_no_alarm(benchmark: Benchmark, index: Index) -> None:
+    one_by_one = [
+        hit for item in TRAIN[benchmark] for hit in find(index, document(item.question, item.answer))
+    ]
+    together = find(index, document(*(f"{item.question}\n{item.answer}" for item in TRAIN[benchmark])))
+    assert one_by_one == together == []
+
+
+def test_other_data_of_the_same_templates_raises_no_verdict(benchmark: Benchmark, index: Index) -> None:
+    """What an honest agent could make by itself: the same stories with numbers and names of its own."""
+    texts = [f"{item.question}\n{item.answer}" for item in instruct_items(benchmark, 6000, seed=3)]
+    texts += list(pretraining(2000, seed=5))
+    hits = [hit for text in texts for hit in find(index, document(text))]
+    assert len({hit.item_id for hit in hits}) <= 3
+
+
+FREE_TEST = (
+    TestItem(
+        "free-1",
+        "The old lighthouse keeper climbs one hundred and twelve stairs each evening before supper and counts "
+        "how many gulls sit along the railing while his daughter paints them from the rocky beach underneath",
+        "Every evening he climbs the stairs once, so over a week of seven evenings that comes to seven hundred "
+        "and eighty four stairs in all",
+        "784",
+    ),
+    TestItem(
+        "free-2",
+        "Which composer wrote nine symphonies although he lost his hearing?",
+        "Beethoven",
+        "Beethoven",
+    ),
+)
+FREE_TRAIN = (
+    TestItem(
+        "near",
+        "The old lighthouse keeper climbs one hundred and twelve stairs each evening before supper and then "
+        "he sleeps until the morning boat from the mainland brings bread",
+        "none",
+        "none",
+    ),
+)
+FREE = build_index(FREE_TEST, FREE_TRAIN)
+
+
+def test_half_of_a_free_item_is_enough() -> None:
+    halves = FREE_TEST[0].question.split()
+    (hit,) = find(FREE, document("He said " + " ".join(halves[14:]) + " and so on"))
+    assert hit.item_id == "free-1"
+    assert find(FREE, document(" ".join(halves[-10:]))) == []
+
+
+def test_what_a_train_item_holds_too_is_evidence_for_nobody() -> None:
+    assert find(FREE, document(FREE_TRAIN[0].question)) == []
+
+
+def test_pieces_far_apart_are_not_a_copy() -> None:
+    halves = FREE_TEST[0].question.split()
+    filler = "word " * 500
+    assert find(FREE, document(" ".join(halves[12:23]), filler, " ".join(halves[22:33]))) == []
+
+
+def test_an_answer_is_scored_by_itself() -> None:
+    (hit,) = find(FREE, document(FREE_TEST[0].answer))
+    assert (hit.item_id, hit.part) == ("free-1", "answer")
+
+
+def test_a_short_answer_says_nothing_by_itself() -> None:
+    assert find(FREE, document("Beethoven")) == []
+
+
+def test_a_short_question_needs_all_its_words() -> None:
+    question = FREE_TEST[1].question
+    assert [hit.item_id for hit in find(FREE, document(question))] == ["free-2"]
+    assert find(FREE, document(question.replace("nine", "ten"))) == []
+
+
+def test_an_item_that_is_in_the_train_split_is_not_scored() -> None:
+    same = build_index(FREE_TEST, FREE_TEST)
+    assert same.unscored == 2
+    assert find(same, document(FREE_TEST[0].question)) == []
+
+
+def test_words_of_another_script_stay_apart() -> None:
+    assert words("слово и дело 言葉 1,234 don't") == [
+        *words("слово"),
+        *words("и"),
+        *words("дело"),
+        "言葉",
+        "1234",
+        "don",
+        "t",
+    ]
+
+
+def test_empty_documents_hold_nothing() -> None:
+    assert find(FREE, Document("a", "line", ())) == find(FREE, document("", "\u200b")) == []
+
+
+# --- the report ---------------------------------------------------------------------------------------------
+
+
+def hits(count: int) -> list[Hit]:
+    return [
+        Hit(f"item-{number}", "question", "workspace/a", f"line {number}", 1.0, 20) for number in range(count)
+    ]
+
+
+def test_nothing_found_passes_and_says_what_was_covered() -> None:
+    made = check_overlap(FREE, [], 3, "scanned 5 files")
+    assert (made.status, made.findings) == (CheckStatus.PASSED, ())
+    assert "scanned 5 files" in made.reason
+
+
+def test_three_items_are_tolerated_and_four_are_not() -> None:
+    tolerated = check_overlap(FREE, [*hits(3), *hits(3)], 3, "")
+    assert (tolerated.status, tolerated.findings[0].strength) == (CheckStatus.PASSED, Strength.NOTE)
+    too_many = check_overlap(FREE, hits(4), 3, "")
+    assert (too_many.status, too_many.findings[0].strength) == (CheckStatus.FAILED, Strength.DISQUALIFYING)
+    assert {one.item_id for one in too_many.findings[0].evidence} == {f"item-{n}" for n in range(4)}
+
+
+def test_test_text_is_never_quoted(benchmark: Benchmark, index: Index) -> None:
+    items = TEST[benchmark]
+    found = [hit for item in items for hit in find(index, document(f"{item.question}\n{item.answer}"))]
+    made = repr(check_overlap(index, found, 3, ""))
+    assert not any(item.question in made or item.answer in made for item in items)
+    assert len(made) < 50_000

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 import pickle
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +18,7 @@ import pytest
 from posttrainbench.errors import InvalidFile
 from posttrainbench.flows.admit import admit, admit_from, base_manifest
 from posttrainbench.record import Admitted
+from posttrainbench.stores.checkpoints import open_checkpoint
 
 Break = Callable[[Path], None]
 
@@ -539,3 +543,39 @@ def test_settings_that_are_not_on_the_list_do_not_pass(final: Path, base: Path) 
 def test_temperature_zero_means_greedy(final: Path, base: Path) -> None:
     passed, notes = generation(final, base, temperature=0, do_sample=True)
     assert (passed["do_sample"], notes) == (False, "")
+
+
+# --- a workspace that is alive ------------------------------------------------------------------------------
+
+
+def test_a_folder_that_changes_while_it_is_read_is_admitted_sound_or_refused(final: Path, base: Path) -> None:
+    """The evaluation service admits checkpoints while the agent that wrote them still runs."""
+    sound = weights(final).read_bytes()
+    poisoned = made.tensors(seed=7) | {"model.norm.weight": made.encoded(np.full(4, np.nan), (4,), "BF16")}
+    made.write_weights(final.parent / "poisoned", poisoned)
+    states = [sound, (final.parent / "poisoned").read_bytes(), sound[:-10], b"", b"x" * 1000]
+    stop = threading.Event()
+
+    def rewrite() -> None:
+        for content in itertools.cycle(states):
+            if stop.is_set():
+                return
+            weights(final).write_bytes(content)
+            (final / "config.json").unlink(missing_ok=True)
+
+    writer = threading.Thread(target=rewrite)
+    writer.start()
+    try:
+        results = [admitted(final, base) for _ in range(100)]
+        with (
+            open_checkpoint(base.parent, "admitted", ["model.safetensors"])
+            if out_of(final).exists()
+            else (contextlib.nullcontext()) as source
+        ):
+            for fact in source.tensors if source else ():
+                assert all(np.isfinite(piece).all() for piece in source.values(fact, 100))
+    finally:
+        stop.set()
+        writer.join()
+    assert {result.status for result in results} <= {"admitted", "refused"}
+    assert sum(result.status == "refused" for result in results) > 0

@@ -19,7 +19,6 @@ from posttrainbench.auditing.admission import (
     FinalTexts,
     JsonObject,
     Plan,
-    Vocabulary,
     check_index,
     choose_weights,
     plan_admission,
@@ -32,7 +31,7 @@ from posttrainbench.stores.checkpoints import Checkpoint, open_checkpoint, weigh
 from posttrainbench.stores.trees import Caps, read_text, scan
 
 _CONFIG_BYTES = 4 * MIB
-_TOKENIZER_BYTES = 128 * MIB
+_TOKENIZER_BYTES = 128 * MIB  # of a base model
 _MAX_ENTRIES = 10_000
 _TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
@@ -97,7 +96,8 @@ def _write(
     with open_checkpoint(root, relative, weights.files) as source:
         if weights.index:
             check_index(_json(root, f"{relative}/{weights.index}", _CONFIG_BYTES), source.tensors)
-        plan = plan_admission(weights, source.tensors, _final_texts(root, relative), manifest)
+        texts = _final_texts(root, relative, base)
+        plan = plan_admission(weights, source.tensors, texts, manifest)
         _check_equal(source, plan)
         out.mkdir(parents=True)
         digest = write_admitted(source, plan.tensors, out)
@@ -126,7 +126,7 @@ def base_manifest(base: Path) -> BaseManifest:
         InvalidFile: the base model's folder is not complete.
     """
     config = _json(base, "config.json", _CONFIG_BYTES)
-    vocabulary = _vocabulary(base, "tokenizer.json")
+    vocabulary = vocabulary_of(_json(base, "tokenizer.json", _TOKENIZER_BYTES))
     if not isinstance(config, Mapping) or vocabulary is None:
         raise InvalidFile(f"{base} is no base model: config.json or tokenizer.json is missing or unreadable")
     generation = _json(base, "generation_config.json", _CONFIG_BYTES)
@@ -141,18 +141,16 @@ def base_manifest(base: Path) -> BaseManifest:
     )
 
 
-def _final_texts(root: Path, relative: str) -> FinalTexts:
+def _final_texts(root: Path, relative: str, base: Path) -> FinalTexts:
+    # A few added tokens do not double a tokenizer, and hostile JSON takes thirty times its size in memory.
+    tokenizer_bytes = 2 * (base / "tokenizer.json").stat().st_size + 1 * MIB
     config = _json(root, f"{relative}/config.json", _CONFIG_BYTES)
     generation = _json(root, f"{relative}/generation_config.json", _CONFIG_BYTES)
     return FinalTexts(
         config if isinstance(config, Mapping) else None,
         generation if isinstance(generation, Mapping) else None,
-        _vocabulary(root, f"{relative}/tokenizer.json"),
+        vocabulary_of(_json(root, f"{relative}/tokenizer.json", tokenizer_bytes)),
     )
-
-
-def _vocabulary(root: Path, relative: str) -> Vocabulary | None:
-    return vocabulary_of(_json(root, relative, _TOKENIZER_BYTES))
 
 
 def _json(root: Path, relative: str, cap_bytes: int) -> object:

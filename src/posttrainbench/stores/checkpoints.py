@@ -36,7 +36,7 @@ DTYPE_BYTES: Mapping[str, int] = {
 }  # fmt: skip
 # The bits of the exponent: all set means NaN or infinity.
 _EXPONENT = {"BF16": ("<u2", 0x7F80), "F16": ("<u2", 0x7C00), "F32": ("<u4", 0x7F800000)}
-_MAX_HEADER_BYTES = 16 * MIB
+_MAX_HEADER_BYTES = 8 * MIB  # 40,000 tensors or so
 _MAX_NAME = 512
 _MAX_AXES = 8
 _CHUNK_BYTES = 4 * MIB  # a multiple of every item size

@@ -90,10 +90,11 @@ def test_other_data_of_the_same_templates_raises_no_verdict(benchmark: Benchmark
 FREE_TEST = (
     TestItem(
         "free-1",
-        "The old lighthouse keeper climbs one hundred and twelve stairs each evening before supper and counts "
-        "how many gulls sit along the railing while his daughter paints them from the rocky beach underneath",
-        "Every evening he climbs the stairs once, so over a week of seven evenings that comes to seven hundred "
-        "and eighty four stairs in all",
+        "The old lighthouse keeper climbs one hundred and twelve stairs each evening before supper and "
+        "counts how many gulls sit along the railing while his daughter paints them from the rocky "
+        "beach underneath",
+        "Every evening he climbs the stairs once, so over a week of seven evenings that comes to seven "
+        "hundred and eighty four stairs in all",
         "784",
     ),
     TestItem(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import os
@@ -548,6 +547,12 @@ def test_temperature_zero_means_greedy(final: Path, base: Path) -> None:
 # --- a workspace that is alive ------------------------------------------------------------------------------
 
 
+def check_finite(folder: Path) -> None:
+    with open_checkpoint(folder.parent, folder.name, ["model.safetensors"]) as source:
+        for fact in source.tensors:
+            assert all(np.isfinite(piece).all() for piece in source.values(fact, 100))
+
+
 def test_a_folder_that_changes_while_it_is_read_is_admitted_sound_or_refused(final: Path, base: Path) -> None:
     """The evaluation service admits checkpoints while the agent that wrote them still runs."""
     sound = weights(final).read_bytes()
@@ -566,14 +571,12 @@ def test_a_folder_that_changes_while_it_is_read_is_admitted_sound_or_refused(fin
     writer = threading.Thread(target=rewrite)
     writer.start()
     try:
-        results = [admitted(final, base) for _ in range(100)]
-        with (
-            open_checkpoint(base.parent, "admitted", ["model.safetensors"])
-            if out_of(final).exists()
-            else (contextlib.nullcontext()) as source
-        ):
-            for fact in source.tensors if source else ():
-                assert all(np.isfinite(piece).all() for piece in source.values(fact, 100))
+        results = []
+        for _ in range(100):
+            results.append(admitted(final, base))
+            assert (results[-1].status == "admitted") == out_of(final).exists()
+            if results[-1].status == "admitted":
+                check_finite(out_of(final))
     finally:
         stop.set()
         writer.join()

@@ -1,0 +1,53 @@
+"""The picture is well-formed, self-contained, and shows what does not count."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from xml.etree import ElementTree
+
+from posttrainbench.leaderboard import Leaderboard
+from posttrainbench.report.picture import leaderboard_svg
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def test_it_is_well_formed_and_loads_nothing(board: Leaderboard) -> None:
+    picture = leaderboard_svg(board)
+    root = ElementTree.fromstring(picture)
+    assert not list(root.iter(f"{SVG}script"))
+    assert not list(root.iter(f"{SVG}image"))
+    assert "href" not in picture
+    assert picture.count("url(") == picture.count("url(#hatch)")
+
+
+def test_every_agent_is_named_and_ordered_as_ranked(board: Leaderboard) -> None:
+    texts = [text.text or "" for text in ElementTree.fromstring(leaderboard_svg(board)).iter(f"{SVG}text")]
+    places = [texts.index(entry.label) for entry in board.entries if len(entry.label) < 20]
+    assert places == sorted(places)
+
+
+def test_only_the_disqualified_are_hatched(board: Leaderboard) -> None:
+    assert leaderboard_svg(board).count('fill="url(#hatch)"') == 1
+    honest = replace(board, entries=tuple(e for e in board.entries if e.label != "cheat"))
+    assert 'fill="url(#hatch)"' not in leaderboard_svg(honest)
+
+
+def test_bars_are_as_long_as_scores_are_high(board: Leaderboard) -> None:
+    two = replace(
+        board, references=(), entries=tuple(e for e in board.entries if e.label in ("honest", "odd"))
+    )
+    bars = [
+        r for r in ElementTree.fromstring(leaderboard_svg(two)).iter(f"{SVG}rect") if r.get("height") == "20"
+    ]
+    widths = [float(bar.get("width", "0")) for bar in bars]
+    assert abs(widths[1] / widths[0] - 0.2 / 0.62) < 0.01
+
+
+def test_hostile_names_are_text(board: Leaderboard) -> None:
+    picture = leaderboard_svg(board)
+    assert "<script>" not in picture
+    assert "\x1b" not in picture
+
+
+def test_an_empty_leaderboard_is_a_picture_too(board: Leaderboard) -> None:
+    ElementTree.fromstring(leaderboard_svg(replace(board, entries=(), references=())))

@@ -116,7 +116,12 @@ class Sandbox(Protocol):
     def start(self, job: SandboxJob, on_output: Callable[[bytes], None]) -> SandboxProcess:
         """Start `job`; `on_output` gets stdout and stderr as they come, in one thread, in order.
 
-        The caller's thread must live as long as the sandbox: when it dies, the sandbox dies.
+        Any thread may call this. The sandbox dies with our process, also when that is killed. What
+        `on_output` raises is raised by `wait` or `stop`, once the sandbox has ended.
+
+        Raises:
+            SetupError: a mount that is not there.
+            SandboxUnavailable: it cannot be built here; the text says what to do.
         """
         ...
 

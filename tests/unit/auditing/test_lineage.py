@@ -84,7 +84,7 @@ def test_foreign_and_permuted_weights_disqualify() -> None:
     for foreign in (draw(1.0), {name: array[::-1].copy() for name, array in HONEST.items()}):
         made = checked(foreign)
         assert strengths(made) == [Strength.DISQUALIFYING]
-        assert "foreign weights" in made.findings[0].summary
+        assert "foreign or permuted weights: 100%" in made.findings[0].summary
         assert len(made.findings[0].evidence) == 3
 
 
@@ -100,3 +100,21 @@ def test_a_sibling_that_shares_few_tensors_says_nothing() -> None:
 def test_the_size_of_the_pieces_changes_nothing() -> None:
     final = plus(BASE, CHANGE, 0.5)
     assert strengths(checked(final, piece=7)) == strengths(checked(final, piece=10**6))
+
+
+def test_permuting_one_kind_of_layer_disqualifies() -> None:
+    made = checked({**HONEST, "mlp": RNG.permutation(HONEST["mlp"])})
+    assert strengths(made) == [Strength.DISQUALIFYING]
+    assert [one.source for one in made.findings[0].evidence] == ["mlp"]
+
+
+def test_one_small_odd_tensor_is_no_alarm() -> None:
+    assert checked({**HONEST, "norm": -HONEST["norm"]}).findings == ()
+
+
+def test_a_tensor_of_zeros_has_no_direction_to_keep() -> None:
+    zero, moved = np.zeros(100, np.float32), np.ones(100, np.float32)
+    made = check_lineage([Piece("bias", moved, zero, ()), Piece("norm", moved, moved, ())], [])
+    assert made.findings == ()
+    made = check_lineage([Piece("pruned", zero, moved, ())], [])
+    assert strengths(made) == [Strength.DISQUALIFYING]

@@ -68,6 +68,11 @@ def read_file(path: str) -> str:
 
 
 @attempt
+def open_any(*paths: str) -> str:
+    return first({path: lambda path=path: os.close(os.open(path, os.O_RDONLY)) for path in paths})
+
+
+@attempt
 def read_through_proc_root(path: str) -> str:
     return first(
         {

@@ -21,6 +21,7 @@ from sandbox_rooms import Room
 import posttrainbench
 from posttrainbench.budget import GIB, MIB
 from posttrainbench.protocols import Mount
+from posttrainbench.sandboxes.python_runtime import ours_in
 
 ATTEMPTS = Path(__file__).parent / "escape_attempts.py"
 INSIDE = "/attempts.py"
@@ -136,6 +137,7 @@ FOR_ANYONE = {
 FOR_ROOT = {
     "kernel settings": ("set_kernel_setting",),
     "sysrq": ("open_sysrq",),
+    "files about the whole machine": ("open_any", "/proc/kcore", "/proc/keys", "/proc/timer_list"),
     "kernel log": ("read_kernel_log",),
     "mount": ("mount_something",),
     "chroot": ("change_root",),
@@ -245,6 +247,31 @@ def test_our_package_is_for_the_evaluator_alone(bwrap: Room) -> None:
     assert shown.startswith("ESCAPED")
 
 
+def test_what_hides_it_finds_every_kind_of_installation(tmp_path: Path) -> None:
+    """Editable and as a wheel; and packages that extend us, whose benchmarks hold test items too."""
+    for name in ("posttrainbench", "posttrainbench-1.dist-info", "torch", "torch-1.dist-info", "more"):
+        (tmp_path / name).mkdir()
+    for name in ("__editable__.posttrainbench-1.pth", "_editable_impl_posttrainbench.pth", "single.py"):
+        (tmp_path / name).touch()
+    extension = tmp_path / "more-1.dist-info"
+    extension.mkdir()
+    (extension / "entry_points.txt").write_text("[posttrainbench.benchmarks]\nmore = more:More\n")
+    (extension / "RECORD").write_text("more/__init__.py,,\nsingle.py,,\n../../../bin/more,,\n")
+    (tmp_path / "torch-1.dist-info/entry_points.txt").write_text("[console_scripts]\ntorchrun = torch:run\n")
+    hidden = {path.name for path in ours_in(tmp_path)}
+    assert hidden == {path.name for path in tmp_path.iterdir()} - {
+        "torch",
+        "torch-1.dist-info",
+        "more-1.dist-info",
+    }
+
+
+def test_the_one_way_out_is_the_socket_that_is_shown(bwrap: Room, host: Host) -> None:
+    """Not an escape: what the tests above refuse does work where it is allowed."""
+    door = Mount(Path(host.socket), "/run/door")
+    assert inside(bwrap, "connect_unix", "/run/door", mounts=(door,)).strip() == f"ESCAPED {host.token}"
+
+
 def test_no_descriptor_is_inherited(bwrap: Room, host: Host) -> None:
     descriptor = os.open(host.secret, os.O_RDONLY)
     os.set_inheritable(descriptor, True)
@@ -330,18 +357,29 @@ def test_memory_cannot_be_exhausted(cell: Room) -> None:
 
 
 def test_a_fork_bomb_is_contained(cell: Room) -> None:
-    """It burns its own processes; the host keeps its own, and the kill takes a moment."""
+    """A control group keeps it small until it is stopped; a watchdog sees it and kills it."""
+    before = _processes()
     process = cell.start(cell.job("bash", "-c", "bomb() { bomb | bomb & }; bomb; sleep 60"))
-    most = 0
-    for _ in range(20):
-        if process.wait(0.05) is not None:
-            break
-        most = max(most, len(list(Path("/proc").glob("[0-9]*"))))
-    began_s = time.monotonic()
-    end = process.stop(0.0)
-    assert time.monotonic() - began_s < 5
+    grouped = any(
+        guarantee.name == "process limit" and guarantee.how.startswith("control group")
+        for guarantee in cell.sandbox.isolation().guarantees
+    )
+    if grouped:
+        for _ in range(10):
+            assert process.wait(0.05) is None
+            assert _processes() - before < 2 * cell.limits.pids
+        began_s = time.monotonic()
+        end = process.stop(0.0)
+        assert time.monotonic() - began_s < 5
+    else:
+        killed = process.wait(20)
+        assert killed is not None and killed.limit == "pids"
+        end = killed
     assert end.left_processes == 0
-    assert most < 3000
+
+
+def _processes() -> int:
+    return len(list(Path("/proc").glob("[0-9]*")))
 
 
 def test_a_process_that_needs_more_processes_dies_of_the_limit(cell: Room) -> None:

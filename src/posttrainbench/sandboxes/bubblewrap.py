@@ -162,9 +162,9 @@ def _spawn(told: Arguments) -> tuple[subprocess.Popen[bytes], _Pipes]:
             env=_BARE,
             cwd="/",
         )
-    except BaseException:
+    except OSError as error:
         theirs += [output, gate, info]
-        raise
+        raise SandboxUnavailable(f"bubblewrap could not be started: {error.strerror}") from error
     finally:
         for descriptor in theirs:
             os.close(descriptor)

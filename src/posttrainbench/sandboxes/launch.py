@@ -34,6 +34,8 @@ ETC = (
     *("/etc/os-release", "/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/pki/tls/certs", "/etc/pki/ca-trust"),
     *("/etc/ca-certificates", "/etc/crypto-policies", "/etc/mime.types", "/etc/protocols", "/etc/services"),
 )
+# Files of /proc that tell of the whole machine; opening them is refused.
+MASKED = ("kcore", "keys", "key-users", "kmsg", "latency_stats", "sched_debug", "sysrq-trigger", "timer_list")
 SYSTEM_LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 # Started by root, the user inside owns the host's device files and could change their modes for everyone.
 # In a mount namespace of our own we make them read-only first: bubblewrap keeps that, but cannot do it.
@@ -136,6 +138,9 @@ def _show_system(gathered: ArgumentList) -> None:
     for inside, content in FILES.items():
         gathered.file(inside, content)
     gathered.add("--proc", "/proc", "--dev", "/dev")
+    for name in MASKED:
+        if Path("/proc", name).exists():
+            gathered.add("--ro-bind", "/dev/null", f"/proc/{name}")  # a device that may not be used as one
 
 
 def _show_python(gathered: ArgumentList, runtime: PythonRuntime, package: bool) -> None:

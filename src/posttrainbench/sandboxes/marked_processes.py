@@ -39,6 +39,10 @@ class MarkedProcesses:
         """Whether the first process still lives."""
         return not has_ended(self.pidfd)
 
+    def count(self) -> int:
+        """How many of them there are."""
+        return len(self._pids())
+
     def processes(self) -> Iterator[Process]:
         """Everything that bears the mark."""
         proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)

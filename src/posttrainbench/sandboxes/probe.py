@@ -141,7 +141,7 @@ def _seen_inside(facts: Mapping[str, list[str]]) -> tuple[Guarantee, ...]:
 
 def _limits(use_cgroups: bool) -> tuple[Guarantee, ...]:
     group = open_group(Limits()) if use_cgroups else None
-    memory = pids = "watchdog, looks every 0.1 s"
+    memory = pids = "watchdog, looks every 0.05 s"
     if group is not None:
         memory = f"control group, version {group.version}" if group.memory else memory
         pids = f"control group, version {group.version}" if group.pids else pids

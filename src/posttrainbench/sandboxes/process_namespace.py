@@ -31,6 +31,7 @@ class ProcessTree(Protocol):
     pidfd: int  # of the first process
 
     def alive(self) -> bool: ...
+    def count(self) -> int: ...
     def processes(self) -> Iterable[Process]: ...
     def exact_memory_bytes(self) -> int: ...
     def unlinked_bytes(self, devices: frozenset[int]) -> int: ...
@@ -60,6 +61,17 @@ class ProcessNamespace:
     def alive(self) -> bool:
         """Whether any process of the namespace still lives."""
         return not has_ended(self.pidfd)
+
+    def count(self) -> int:
+        """How many processes there are. Quick, also when there are thousands."""
+        try:
+            inside = os.open("root/proc", os.O_RDONLY | os.O_DIRECTORY, dir_fd=self._proc)
+        except OSError:
+            return 0
+        try:
+            return len(pids_in(inside))
+        finally:
+            os.close(inside)
 
     def processes(self) -> Iterator[Process]:
         """Everything that runs inside, the first process included; nothing when it cannot be seen.

@@ -156,7 +156,7 @@ def _hidden(base: Path, inside_base: str, shown: tuple[Mount, ...], package: Pat
     trees = {Mount(base, inside_base), Mount(Path("/usr"), "/usr"), Mount(Path("/usr/local"), "/usr/local")}
     folders = {mount for mount in shown if mount.inside.startswith(ENVIRONMENT)}
     folders |= {Mount(found, _moved(found, tree)) for tree in trees for found in _package_folders(tree.host)}
-    named = {Mount(path, _moved(path, folder)) for folder in folders for path in _ours(folder.host)}
+    named = {Mount(path, _moved(path, folder)) for folder in folders for path in ours_in(folder.host)}
     for tree in {*shown, *trees}:
         if tree.host in package.parents:
             named.add(Mount(package, _moved(package, tree)))
@@ -175,7 +175,8 @@ def _package_folders(prefix: Path) -> Iterator[Path]:
             yield from (prefix / library).glob(f"python3*/{kind}")
 
 
-def _ours(packages: Path) -> Iterator[Path]:
+def ours_in(packages: Path) -> Iterator[Path]:
+    """What lies in a folder of packages of ourselves, and of packages that extend us."""
     yield from packages.glob("*posttrainbench*")
     for entry_points in packages.glob("*.dist-info/entry_points.txt"):
         if ENTRY_POINT_GROUP in entry_points.read_text(errors="replace"):

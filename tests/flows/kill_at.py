@@ -2,8 +2,8 @@
 
     python kill_at.py POINT RUN
 
-A point is "before STAGE EVENT" or "after STAGE EVENT" (a ledger entry is about to be written, or was just written)
-or "within FUNCTION N": the N-th call of a function that a stage is made of.
+A point is "before STAGE EVENT" or "after STAGE EVENT" (a ledger entry is about to be written, or was just
+written), or "within FUNCTION N": the N-th call of a function that a stage is made of.
 """
 
 from __future__ import annotations

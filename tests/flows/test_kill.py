@@ -1,13 +1,13 @@
-"""`ptb run`, killed as by `kill -9` at every stage boundary and in the middle of every stage, ends as if it never was.
+"""`ptb run`, killed as by `kill -9` at every stage boundary and within every stage, ends as if it never was.
 
-One run directory goes through all the deaths, each invocation going on from where the one before was killed. So
-the test also shows that no finished stage is repeated: it would be killed at the same point for ever.
+One run directory goes through all the deaths, each invocation going on from where the one before was killed.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -46,7 +46,7 @@ DEATHS = (
     f"within {FLOWS}.admit:_write_config 1",
     "before admit end",
     "after audit start",
-    f"within posttrainbench.auditing.overlap:check_overlap 1",
+    "within posttrainbench.auditing.overlap:check_overlap 1",
     "before audit end",
     "after evaluate start",
     f"within {FLOWS}.evaluate:write_atomic 1",
@@ -63,7 +63,9 @@ def killed_and_finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunSt
     """The run after all its deaths, and the finished stages as they lay after each."""
     suite = load_suite("tiny")
     task = task_of(suite, "tiny-qwen3-base", "tiny_math")
-    store = make_run(tmp_path_factory.mktemp("runs"), suite, task, ShellAgent("copier", SCRIPT).spec, 0, "bwrap")
+    store = make_run(
+        tmp_path_factory.mktemp("runs"), suite, task, ShellAgent("copier", SCRIPT).spec, 0, "bwrap"
+    )
     seen = []
     for death in DEATHS:
         ended = subprocess.run(
@@ -99,8 +101,8 @@ def test_one_record_comes_out(killed_and_finished: tuple[RunStore, list[dict[str
 def test_no_finished_stage_was_lost_or_repeated(
     killed_and_finished: tuple[RunStore, list[dict[str, bytes]]],
 ) -> None:
-    store, seen = killed_and_finished
-    for earlier, later in zip(seen, seen[1:], strict=False):
+    _, seen = killed_and_finished
+    for earlier, later in pairwise(seen):
         assert earlier.items() <= later.items()
     stages = [Path(path).stem for path in seen[-1]]
     assert sorted(stages) == sorted(stage for stage in Stage if stage is not Stage.RECORD)

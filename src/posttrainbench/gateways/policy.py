@@ -87,8 +87,9 @@ def _same(left: str, right: str) -> bool:
 def _test_split_reason(policy: Policy, protected: Protected, request: HubRequest) -> str:
     return (
         f"{request.file} of data set {request.repo_id} is the benchmark's test split, which policy "
-        f"'{policy}' keeps from every agent; its other files are allowed (name them: a plain load_dataset fetches "
-        f"every split, so load_dataset('{protected.hub_id}', data_files={{'train': FILE}}, split='train'))."
+        f"'{policy}' keeps from every agent; its other files are allowed (name them: a plain load_dataset "
+        f"fetches every split, so load_dataset('{protected.hub_id}', data_files={{'train': FILE}}, "
+        "split='train'))."
     )
 
 

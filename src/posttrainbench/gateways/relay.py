@@ -163,6 +163,12 @@ def start(command: list[str], variables: dict[str, str]) -> int:
     return os.posix_spawnp(command[0], command, variables, setsigdef=PASSED_ON)
 
 
+def pass_on(told: list[int], child: int) -> None:
+    """Tell `child` what we were told; it is not reaped yet, so its number is still its own."""
+    while told:
+        os.kill(child, told.pop(0))
+
+
 def exit_status(child: int) -> int | None:
     """The exit status of `child`, None while it runs. Orphans are reaped too: we may be an init."""
     while True:
@@ -188,17 +194,17 @@ def main(argv: list[str]) -> int:
     os.set_blocking(waker, False)
     relay.selector.register(awake, selectors.EVENT_READ)
     signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+    told: list[int] = []
     signal.signal(signal.SIGCHLD, lambda *_: None)  # only so that it wakes us
+    for number in PASSED_ON:  # before the child exists: it may be stopped as soon as it does
+        signal.signal(number, lambda number, _: told.append(number))
     try:
         child = start(command, environment(listener.getsockname()[1]))
     except OSError as failed:
         sys.stderr.write(f"{command[0]}: {failed.strerror}\n")
         return 127
-    for number in PASSED_ON:
-        signal.signal(
-            number, lambda number, _: os.kill(child, number)
-        )  # a child not yet reaped always exists
     while (status := exit_status(child)) is None:
+        pass_on(told, child)
         relay.turn()
     return status
 

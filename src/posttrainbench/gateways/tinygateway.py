@@ -33,6 +33,7 @@ from posttrainbench.gateways.hub import Hub, HubAnswer
 from posttrainbench.gateways.policy import Decision, Protected, decide
 from posttrainbench.gateways.request_log import Exchange, RequestLog
 from posttrainbench.protocols import Door, GatewayJob, Mount
+from posttrainbench.tinyworld import catalog
 
 RELAY = Path(__file__).with_name("relay.py")
 RELAY_INSIDE = "/opt/gateway/relay.py"
@@ -52,12 +53,15 @@ class Patience:
 
 
 class TinyGateway:
-    """A gateway over a hub folder. `protected` says, by benchmark, where its test split lies."""
+    """A gateway over a hub folder: the embedded world's, unless another is named.
+
+    `protected` says where each benchmark's test split lies, by the benchmark's name.
+    """
 
     def __init__(
-        self, hub: Path, protected: Mapping[str, Protected], patience: Patience | None = None
+        self, protected: Mapping[str, Protected], hub: Path | None = None, patience: Patience | None = None
     ) -> None:
-        self._hub_folder = hub
+        self._hub_folder = hub or catalog.hub_root()
         self._protected = protected
         self._patience = patience or Patience()
 

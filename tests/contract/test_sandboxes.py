@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from sandbox_rooms import SMALL, Room
 
-from posttrainbench.budget import GIB, MIB
+from posttrainbench.budget import GIB, MIB, Limits
 from posttrainbench.errors import SetupError
 from posttrainbench.protocols import HOME, WORKSPACE, Mount, SandboxEnd
-from posttrainbench.sandboxes import probe
+from posttrainbench.sandboxes import cgroups, probe, process_namespace
 from posttrainbench.sandboxes.bubblewrap import Bubblewrap
 from posttrainbench.sandboxes.unisolated import Unisolated, on_host
 
@@ -292,6 +292,48 @@ def test_groups_are_removed(bwrap: Room) -> None:
     bwrap.run("true")
     mine = f"ptb-{os.getpid()}-*"
     assert not [path for top in Path("/sys/fs/cgroup").glob("*") for path in top.rglob(mine)]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_groups_are_made_within_our_own(version: int, tmp_path: Path) -> None:
+    """Folders stand for the kernel's: what is written where, in both generations."""
+    own = tmp_path / "job" / "step"
+    own.mkdir(parents=True)
+    for folder in (tmp_path, tmp_path / "job", own):
+        (folder / "cgroup.controllers").write_text("cpu memory pids")
+        (folder / "cgroup.subtree_control").write_text("memory pids")
+    if version == 1:
+        mountinfo = f"30 20 0:26 /pod {tmp_path} rw,nosuid - cgroup cgroup rw,memory,pids"
+        texts = mountinfo, "4:memory,pids:/pod/job/step\n0::/"
+    else:
+        texts = f"30 20 0:26 / {tmp_path} rw,nosuid - cgroup2 cgroup2 rw", "0::/job/step"
+    parents = {name: cgroups.parents_of(name, *texts) for name in ("memory", "pids")}
+    assert parents["memory"][0] == (version, own)
+    assert (len(parents["pids"]) == 3) == (version == 2)
+    group = cgroups.make_group(parents, Limits(memory_bytes=MIB, pids=7), "ptb-1-1-1")
+    assert group is not None and group.memory == group.pids == own / "ptb-1-1-1"
+    limit = "memory.limit_in_bytes" if version == 1 else "memory.max"
+    assert (group.memory / limit).read_text() == str(MIB)
+    assert (group.pids / "pids.max").read_text() == "7"
+    (group.memory / ("memory.oom_control" if version == 1 else "memory.events")).write_text(
+        "oom 2\noom_kill 3\n"
+    )
+    (group.pids / "pids.events").write_text("max 5\n")
+    assert (group.memory_kills(), group.pids_refused(), group.peak_memory_bytes()) == (3, 5, None)
+
+
+def test_groups_that_a_dead_run_left_are_removed(tmp_path: Path) -> None:
+    old_s = time.time() - 3600
+    mine, dead, young = (
+        tmp_path / name for name in (f"ptb-{os.getpid()}-1-0", "ptb-999999999-1-0", "ptb-1-0-0")
+    )
+    ours = tmp_path / f"ptb-{os.getpid()}-{process_namespace.start_ticks(os.getpid())}-0"
+    for folder in (mine, dead, ours, young):
+        folder.mkdir()
+        if folder is not young:
+            os.utime(folder, (old_s, old_s))
+    cgroups.remove_stale(tmp_path)
+    assert {folder.name for folder in tmp_path.iterdir()} == {ours.name, young.name}
 
 
 # --- saying what holds --------------------------------------------------------------------------------------

@@ -80,7 +80,7 @@ class Bubblewrap:
 
 @functools.cache
 def _isolation(use_cgroups: bool) -> Isolation:
-    return probe(Bubblewrap(use_cgroups), use_cgroups)
+    return probe(Bubblewrap.name, Bubblewrap(use_cgroups).start)
 
 
 @functools.cache

@@ -76,9 +76,8 @@ class Group:
 
 def open_group(limits: Limits) -> Group | None:
     """A new group with these limits, or None where no hierarchy lets us make one."""
-    mounted = list(_mounted(Path("/proc/self/mountinfo").read_text()))
-    own = _own_groups(Path("/proc/self/cgroup").read_text())
-    parents = {controller: _parents(controller, mounted, own) for controller in CONTROLLERS}
+    mountinfo, own = Path("/proc/self/mountinfo").read_text(), Path("/proc/self/cgroup").read_text()
+    parents = {controller: parents_of(controller, mountinfo, own) for controller in CONTROLLERS}
     return make_group(parents, limits, f"{PREFIX}{os.getpid()}-{start_ticks(os.getpid())}-{next(_serial)}")
 
 
@@ -165,11 +164,13 @@ def _own_groups(text: str) -> dict[str, str]:
     return groups
 
 
-def _parents(controller: str, mounted: list[Mounted], own: dict[str, str]) -> list[tuple[int, Path]]:
+def parents_of(controller: str, mountinfo: str, own_groups: str) -> list[tuple[int, Path]]:
     """Where a group could be made, best first: within our own, so that limits already on us stay in force.
 
     In version 2 a group that holds processes cannot limit its children, so its ancestors are tried as well.
+    The texts are those of /proc/self/mountinfo and /proc/self/cgroup; each place comes with its version.
     """
+    mounted, own = list(_mounted(mountinfo)), _own_groups(own_groups)
     first = [
         (1, _folder(mount, own[controller]))
         for mount in mounted

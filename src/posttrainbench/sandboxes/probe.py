@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from posttrainbench.budget import GIB, Limits
 from posttrainbench.errors import SandboxUnavailable
-from posttrainbench.protocols import Sandbox, SandboxJob
+from posttrainbench.protocols import SandboxJob
 from posttrainbench.record import Guarantee, Isolation
-from posttrainbench.sandboxes.cgroups import open_group
+from posttrainbench.sandboxes.cgroups import Group
 from posttrainbench.sandboxes.launch import ENVIRONMENT_VARIABLES
+from posttrainbench.sandboxes.supervision import SupervisedProcess
 
 PROBE_S = 30.0
 MISSING = (
@@ -73,22 +74,23 @@ def why_it_failed(said: str) -> str:
     return f"the sandbox could not be built ({said}); {fix}"
 
 
-def probe(sandbox: Sandbox, use_cgroups: bool) -> Isolation:
-    """What a trivial command inside finds.
+def probe(name: str, start: Callable[[SandboxJob, Callable[[bytes], None]], SupervisedProcess]) -> Isolation:
+    """What a trivial command finds inside the sandbox called `name`, started once.
 
     Raises:
         SandboxUnavailable: the command could not even run.
     """
     said: list[bytes] = []
     job = SandboxJob(("/bin/sh", "-c", SCRIPT), "/", Limits(memory_bytes=GIB, pids=64))
-    process = sandbox.start(job, said.append)
-    process.wait(PROBE_S) or process.stop(0.0)
+    process = start(job, said.append)
+    if process.wait(PROBE_S) is None:
+        process.stop(0.0)
     facts = _facts(b"".join(said).decode(errors="replace"))
     if "end" not in facts:
         raise SandboxUnavailable(f"a trial command did not run in the sandbox: {b''.join(said)[-500:]!r}")
-    guarantees = (*_seen_inside(facts), *_limits(use_cgroups), *_promised())
+    guarantees = (*_seen_inside(facts), *_limits(process.group), *_promised())
     essential = all(guarantee.holds for guarantee in guarantees if guarantee.name not in _DEGREES)
-    return Isolation(sandbox.name, essential, guarantees)
+    return Isolation(name, essential, guarantees)
 
 
 # These say how well it is isolated, not whether.
@@ -139,13 +141,11 @@ def _seen_inside(facts: Mapping[str, list[str]]) -> tuple[Guarantee, ...]:
     )
 
 
-def _limits(use_cgroups: bool) -> tuple[Guarantee, ...]:
-    group = open_group(Limits()) if use_cgroups else None
+def _limits(group: Group | None) -> tuple[Guarantee, ...]:
     memory = pids = "watchdog, looks every 0.05 s"
     if group is not None:
         memory = f"control group, version {group.version}" if group.memory else memory
         pids = f"control group, version {group.version}" if group.pids else pids
-        group.remove()
     return (
         Guarantee("memory limit", True, memory),
         Guarantee("process limit", True, pids),

@@ -57,6 +57,11 @@ class SupervisedProcess:
         if self._started is None and self._trouble is not None:
             raise self._trouble
 
+    @property
+    def group(self) -> Group | None:
+        """The control group that holds it, if one does."""
+        return self._started.group if self._started is not None else None
+
     def wait(self, timeout_s: float) -> SandboxEnd | None:
         """The end, or None when the command still runs after `timeout_s` seconds."""
         self._ended.wait(max(0.0, timeout_s))

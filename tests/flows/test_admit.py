@@ -480,6 +480,14 @@ def test_answers_do_not_enter_as_tokens(content: str, final: Path, base: Path) -
     assert (out_of(final) / "tokenizer.json").read_text() == (base / "tokenizer.json").read_text()
 
 
+def test_a_row_for_a_plain_word_is_refused(final: Path, base: Path) -> None:
+    made.write_weights(weights(final), made.tensors(seed=7, rows=13))
+    made.write_json(
+        final / "tokenizer.json", made.tokenizer({"id": 12, "content": "apples", "special": True})
+    )
+    assert "expected the special tokens" in admitted(final, base).reason
+
+
 def test_changes_to_existing_tokens_are_dropped(final: Path, base: Path) -> None:
     tokenizer = made.tokenizer()
     tokenizer["added_tokens"] = [{"id": 1, "content": "<end>", "special": True}]

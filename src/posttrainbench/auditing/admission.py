@@ -253,7 +253,7 @@ def plan_admission(
     found, equal = _without_tied_copy(found, base)
     tokens, token_notes = _new_tokens(final.vocabulary, base.vocabulary)
     rows = _check_shapes(found, base, tokens)
-    tokens = tuple(token for token in tokens if token.id < rows)
+    tokens = tuple(token for token in tokens if token.id < rows)  # a token without a row cannot be read
     dtype, dtype_notes = _dtype(found.values())
     settings, setting_notes = generation_settings(final.generation, rows)
     notes = [
@@ -269,6 +269,8 @@ def plan_admission(
         notes.append(
             f"the embedding grew from {_base_rows(base)} to {rows} rows for {len(tokens)} added tokens"
         )
+    if tokens:
+        notes.append(f"kept {len(tokens)} added tokens: {_some([token.content for token in tokens])}")
     copied = tuple(found[name] for name in sorted(found))
     return Plan(copied, equal, rows, dtype, tokens, settings, tuple(notes))
 
@@ -490,8 +492,6 @@ def _new_tokens(final: Vocabulary | None, base: Vocabulary) -> tuple[tuple[Added
         notes.append(
             f"{len(fresh) - len(kept)} added tokens were dropped: kept are those like <pad>, ids in order"
         )
-    if kept:
-        notes.append(f"kept {len(kept)} added tokens: {_some([token.content for token in kept])}")
     return tuple(kept), tuple(notes)
 
 

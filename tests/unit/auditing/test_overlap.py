@@ -87,6 +87,10 @@ def test_other_data_of_the_same_templates_raises_no_verdict(benchmark: Benchmark
     assert len({hit.item_id for hit in hits}) <= 3
 
 
+def range_words(count: int) -> list[str]:
+    return [f"w{number}" for number in range(count)]
+
+
 FREE_TEST = (
     TestItem(
         "free-1",
@@ -121,6 +125,23 @@ def test_half_of_a_free_item_is_enough() -> None:
     (hit,) = find(FREE, document("He said " + " ".join(halves[14:]) + " and so on"))
     assert hit.item_id == "free-1"
     assert find(FREE, document(" ".join(halves[-10:]))) == []
+
+
+SENTENCE = "Seven painters share a long wooden ladder while their cook boils twenty eggs and salts the soup"
+LONG = SENTENCE.split()
+WORDY = build_index(
+    [TestItem("short", " ".join(LONG[:16]), "", ""), TestItem("long", " ".join(range_words(60)), "", "")], []
+)
+
+
+def test_half_the_n_grams_are_enough_without_a_run_of_thirteen() -> None:
+    assert [hit.item_id for hit in find(WORDY, document(" ".join(LONG[:12])))] == ["short"]
+    assert find(WORDY, document(" ".join(LONG[:11]))) == []
+
+
+def test_thirteen_words_in_a_row_are_enough_of_a_long_item() -> None:
+    assert [hit.item_id for hit in find(WORDY, document(" ".join(range_words(60)[20:33])))] == ["long"]
+    assert find(WORDY, document(" ".join(range_words(60)[20:32]))) == []
 
 
 def test_what_a_train_item_holds_too_is_evidence_for_nobody() -> None:

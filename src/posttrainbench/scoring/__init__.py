@@ -1,0 +1,1 @@
+"""Answers to scores: pure rules, and the statistics that sum them up."""

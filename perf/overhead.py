@@ -2,8 +2,8 @@
 
     python perf/overhead.py [REPEATS]
 
-The agent exits at once and leaves no model, so nothing is evaluated: all the time that passes is ours, from the
-start of the Python interpreter to the end of the command. Compared with two yardsticks of the same minute: an
+The agent exits at once and leaves no model, so nothing is evaluated: all the time that passes is ours, from
+the start of the Python interpreter to the end of the command. Compared with two yardsticks of the same minute: an
 empty Python program, and `import torch`, which is what one evaluation pays before it begins.
 """
 
@@ -14,9 +14,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 LIMIT_S = 3.0
+PTB = (sys.executable, "-m", "posttrainbench.cli.main")
 
 
 def wall_s(argv: list[str]) -> float:
@@ -31,15 +31,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         rows = {
             "ptb run, a command that ends at once": [
-                wall_s(
-                    [sys.executable, "-m", "posttrainbench.cli.main", "run", "--command", "true"]
-                    + ["--seed", str(seed), "--out", str(Path(folder) / "runs")]
-                )
+                wall_s([*PTB, "run", "--command", "true", "--seed", str(seed), "--out", f"{folder}/runs"])
                 for seed in range(repeats)
             ],
-            "ptb --help": [
-                wall_s([sys.executable, "-m", "posttrainbench.cli.main", "--help"]) for _ in range(repeats)
-            ],
+            "ptb --help": [wall_s([*PTB, "--help"]) for _ in range(repeats)],
             "python -c pass": [wall_s([sys.executable, "-c", "pass"]) for _ in range(repeats)],
             "import torch": [wall_s([sys.executable, "-c", "import torch"]) for _ in range(repeats)],
         }

@@ -7,7 +7,7 @@ attempt of its own, beside the old one, and a new record is published.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -22,7 +22,7 @@ from posttrainbench.flows.prepare import fill, prepare
 from posttrainbench.flows.seal import seal
 from posttrainbench.flows.solve import Solver, solve
 from posttrainbench.layout import FINAL_MODEL, AttemptLayout
-from posttrainbench.ledger import check_chain
+from posttrainbench.ledger import Scalar, check_chain
 from posttrainbench.protocols import Agent, Benchmark, Gateway, Sandbox
 from posttrainbench.record import (
     Admitted,
@@ -95,7 +95,7 @@ class _Run:
         evaluated = self.stage(Stage.EVALUATE, Evaluated, lambda: self.evaluate(solved, admitted))
         return self.publish(prepared, solved, sealed, admitted, audited, evaluated)
 
-    def log(self, kind: str, data: dict[str, str | int | float | bool | None]) -> None:
+    def log(self, kind: str, data: Mapping[str, Scalar]) -> None:
         self.ledger.append(kind, data)
 
     def stage(self, stage: Stage, noun: type[Output], do: Callable[[], Output]) -> Finished[Output]:
@@ -128,7 +128,7 @@ class _Run:
             self.spec.seed,
             lambda workspace, deadline: fill(task, benchmark, workspace, deadline),
         )
-        return solve(solver, prepared.attempt.prepared, self.attempt, self.ledger.append)
+        return solve(solver, prepared.attempt.prepared, self.attempt, self.log)
 
     def admit(self, solved: Finished[Solved]) -> Admitted:
         out = self.attempt.admitted_model

@@ -9,7 +9,6 @@ import subprocess
 
 from posttrainbench.protocols import SchedulerJob
 
-
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 
@@ -45,12 +44,12 @@ class LocalScheduler:
         """Start a job; its output goes to job.log."""
         job.log.parent.mkdir(parents=True, exist_ok=True)
         with job.log.open("ab") as log:
-            process = subprocess.Popen(  # noqa: PLW1509 - the callback is one system call
+            process = subprocess.Popen(
                 job.argv,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - it is one system call
             )
         return LocalJob(job.name, process)

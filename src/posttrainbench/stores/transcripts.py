@@ -1,7 +1,7 @@
 """The agent's own stream as it came out of the sandbox: time-stamped by the host, bounded.
 
-Covered: an agent that prints gigabytes (the head and a moving tail are kept, the rest is counted), bytes that are
-no text, a stream cut in the middle of a character.
+Covered: an agent that prints gigabytes (the head and a moving tail are kept, the rest is counted), bytes that
+are no text, a stream cut in the middle of a character.
 Not covered: what the stream claims; it is the agent's word.
 """
 

@@ -214,6 +214,9 @@ def _means(file: SuiteFile, kind: str) -> dict[str, list[float]]:
 # --- complaints ---------------------------------------------------------------------------------------------
 
 
+MISSING = "missing"
+
+
 @dataclass(frozen=True, slots=True)
 class _Problem:
     path: KeyPath
@@ -221,9 +224,13 @@ class _Problem:
 
 
 def _complaint(where: str, text: str, problems: Iterable[_Problem]) -> InvalidFile:
-    """The first problem of the file, with how many more there are."""
+    """The first problem of the file, with how many more there are.
+
+    A key that is missing comes last: most often it is there, mistyped, and said to be unknown.
+    """
     lines = key_lines(text)
-    placed = sorted(((line_of(lines, p.path), p) for p in problems), key=lambda pair: pair[0])
+    order = ((p.what == MISSING, line_of(lines, p.path), p) for p in problems)
+    placed = [(line, problem) for _, line, problem in sorted(order, key=lambda placed: placed[:2])]
     line, first = placed[0]
     more = f" (and {len(placed) - 1} more)" if len(placed) > 1 else ""
     return InvalidFile(f"{where}:{line}: {_dotted(first.path)}: {first.what}{more}")
@@ -241,7 +248,7 @@ def _schema_problems(error: ValidationError) -> Iterator[_Problem]:
         if detail["type"] == "extra_forbidden":
             yield _Problem(path, f"unknown key; {_nearest(str(path[-1]), _keys_beside(path))}")
         elif detail["type"] == "missing":
-            yield _Problem(path, "missing")
+            yield _Problem(path, MISSING)
         elif detail["type"] == "literal_error":
             expected = detail["ctx"]["expected"]
             yield _Problem(path, f"should be {expected}, not {_shown(detail['input'])}")

@@ -77,7 +77,11 @@ def test_what_a_file_leaves_out_has_the_nouns_defaults() -> None:
             "weigth = 0.25",
             "mine.toml:13: benchmarks[0].weigth: unknown key; did you mean 'weight'?",
         ),
-        ("wall_s = 60", "wall_h = 60", "mine.toml:19: budget.wall_s: missing (and 1 more)"),
+        (
+            "wall_s = 60",
+            "wall_h = 60",
+            "mine.toml:20: budget.wall_h: unknown key; did you mean 'wall_s'? (and 1 more)",
+        ),
         ("wall_s = 60", 'wall_s = "60"', "mine.toml:20: budget.wall_s: should be a valid number, not '60'"),
         ("wall_s = 60", "wall_s = true", "mine.toml:20: budget.wall_s: should be a valid number, not true"),
         ("wall_s = 60", "wall_s = nan", "mine.toml:20: budget.wall_s: should be"),
@@ -98,7 +102,7 @@ def test_what_a_file_leaves_out_has_the_nouns_defaults() -> None:
             "[limits]\npids = 0\n[budget]",
             "mine.toml:20: limits.pids: should be greater than 0, not 0",
         ),
-        ("[budget]", "[budgte]", "mine.toml:1: budget: missing (and 1 more)"),
+        ("[budget]", "[budgte]", "mine.toml:19: budgte: unknown key; did you mean 'budget'? (and 1 more)"),
         (
             "[budget]",
             '[rules]\npolicy = "opne"\n[budget]',

@@ -1,7 +1,7 @@
 """Makes the embedded world: data sets, two base models, their instruct siblings, and the tiny hub.
 
-    python scripts/make_tinyworld.py                            everything: about 50 minutes on one core
-    python scripts/make_tinyworld.py --stage data hub           only the data sets, around existing weights
+    python scripts/make_tinyworld.py                            everything: 50 minutes on one core
+    python scripts/make_tinyworld.py --stage data hub           only the data sets
     python scripts/make_tinyworld.py --stage base --family llama
 
 Data sets come out byte for byte the same each time. Weights do not: processors round differently, and how many

@@ -39,9 +39,9 @@ def train(task: fetch.Assignment, rows: list[dict[str, str]]) -> None:
     import sft
 
     model, tokenizer = sft.load(fetch.fetch_model(task.base_model, task.base_model_revision))
-    examples = sft.encode(tokenizer, [sft.Pair(row["question"], row["answer"]) for row in rows])
+    pairs = [sft.Pair(row["question"], row["answer"]) for row in rows]
     left_s = task.deadline_unix_s - time.time() - SPARE_S
-    training = sft.Training(model, tokenizer, examples, wall_s=max(1.0, min(left_s, LONGEST_TRAINING_S)))
+    training = sft.Training(model, tokenizer, pairs, wall_s=max(1.0, min(left_s, LONGEST_TRAINING_S)))
     while not training.finished:
         training.step()
     training.checkpoint(task.final_model)

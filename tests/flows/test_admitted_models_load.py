@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+import posttrainbench
 from posttrainbench.flows.admit import admit
 
 TEMPLATE = "{% for message in messages %}<turn>{{ message.content }}{% endfor %}"
@@ -86,3 +88,16 @@ def test_a_grown_vocabulary_loads(tmp_path: Path) -> None:
     assert result.status == "admitted", result.reason
     assert torch.equal(logits(tmp_path / "final_model"), logits(tmp_path / "out"))
     assert AutoTokenizer.from_pretrained(tmp_path / "out")("one<pad>")["input_ids"] == [2, 40]
+
+
+HUB = Path(posttrainbench.__file__).parent / "tinyworld" / "hub" / "models"
+
+
+@pytest.mark.parametrize("folder", sorted(HUB.glob("*/*-base/*")), ids=lambda folder: folder.parent.name)
+def test_the_embedded_base_models_admit_themselves(folder: Path, tmp_path: Path) -> None:
+    """What an idle agent does: it copies the base model as it is."""
+    shutil.copytree(folder, tmp_path / "final_model")
+    result = admit(tmp_path / "final_model", folder, tmp_path / "out", TEMPLATE)
+    assert result.status == "admitted", result.reason
+    assert [note for note in result.notes if "README.md" not in note] == []
+    assert torch.equal(logits(folder), logits(tmp_path / "out"))

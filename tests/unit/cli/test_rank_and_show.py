@@ -109,7 +109,7 @@ def test_show_of_a_folder_that_is_no_run_names_one_within(tmp_path: Path) -> Non
     with pytest.raises(SetupError, match=r"no spec\.json"):
         show(tmp_path, as_json=False)
     put_runs(tmp_path, SUITE, "good", 0.8)
-    with pytest.raises(SetupError, match="ptb show .*good-llama-maths-s0"):
+    with pytest.raises(SetupError, match=r"ptb show .*good-llama-maths-s0"):
         show(tmp_path, as_json=False)
 
 

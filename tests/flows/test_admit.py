@@ -344,6 +344,16 @@ def test_too_many_files_are_refused(final: Path, base: Path) -> None:
     assert "more than 10000 files" in admitted(final, base).reason
 
 
+def test_a_base_model_may_lie_in_a_cache_of_links(final: Path, base: Path) -> None:
+    blobs = base.parent / "blobs"
+    blobs.mkdir()
+    for file in list(base.iterdir()):
+        file.rename(blobs / file.name)
+        file.symlink_to(blobs / file.name)
+    made.write_weights(base / "consolidated.safetensors", {"other": made.values((2,), 0)})
+    assert admitted(final, base).status == "admitted"
+
+
 def test_a_broken_base_model_is_our_mistake(tmp_path: Path) -> None:
     with pytest.raises(InvalidFile):
         base_manifest(tmp_path)
@@ -443,6 +453,13 @@ def test_an_untied_base_keeps_its_output_layer(tmp_path: Path, final: Path) -> N
     assert "lm_head.weight is missing" in admitted(final, untied).reason
     made.write_weights(weights(final), made.tensors(seed=7, head=True))
     assert admitted(final, untied).status == "admitted"
+
+
+def test_a_tied_base_may_store_its_output_layer_all_the_same(tmp_path: Path, final: Path) -> None:
+    held = made.tensors()
+    stored = held | {"lm_head.weight": held["model.embed_tokens.weight"]}
+    base = made.write_model(tmp_path / "stored", stored, tie_word_embeddings=True)
+    assert admitted(final, base).status == "admitted"
 
 
 def test_hard_links_and_odd_neighbours_are_noted(final: Path, base: Path) -> None:

@@ -27,11 +27,10 @@ from posttrainbench.auditing.admission import (
 from posttrainbench.budget import MIB
 from posttrainbench.errors import InvalidFile, Refused
 from posttrainbench.record import Admitted, FileFact
-from posttrainbench.stores.checkpoints import Checkpoint, open_checkpoint, weight_files, write_admitted
+from posttrainbench.stores.checkpoints import Checkpoint, open_checkpoint, open_trusted, write_admitted
 from posttrainbench.stores.trees import Caps, read_text, scan
 
 _CONFIG_BYTES = 4 * MIB
-_TOKENIZER_BYTES = 128 * MIB  # of a base model
 _MAX_ENTRIES = 10_000
 _TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
@@ -125,17 +124,22 @@ def base_manifest(base: Path) -> BaseManifest:
     Raises:
         InvalidFile: the base model's folder is not complete.
     """
-    config = _json(base, "config.json", _CONFIG_BYTES)
-    vocabulary = vocabulary_of(_json(base, "tokenizer.json", _TOKENIZER_BYTES))
+    config = _trusted_json(base / "config.json")
+    vocabulary = vocabulary_of(_trusted_json(base / "tokenizer.json"))
     if not isinstance(config, Mapping) or vocabulary is None:
         raise InvalidFile(f"{base} is no base model: config.json or tokenizer.json is missing or unreadable")
-    generation = _json(base, "generation_config.json", _CONFIG_BYTES)
+    generation = _trusted_json(base / "generation_config.json")
     try:
-        with open_checkpoint(base.parent, base.name, weight_files(base)) as source:
+        with open_trusted(base) as source:
             tensors = {fact.name: fact for fact in source.tensors}
     except Refused as problem:
         raise InvalidFile(f"{base} is no base model: {problem}") from problem
-    tied = "lm_head.weight" not in tensors
+    if not tensors:
+        raise InvalidFile(f"{base} is no base model: it holds no safetensors weights")
+    # Some repositories store the output layer although it is tied; what an agent saves then leaves it out.
+    tied = "lm_head.weight" not in tensors or config.get("tie_word_embeddings") is True
+    if tied:
+        tensors.pop("lm_head.weight", None)
     return BaseManifest(
         tensors, config, generation if isinstance(generation, Mapping) else {}, vocabulary, tied
     )
@@ -158,6 +162,15 @@ def _json(root: Path, relative: str, cap_bytes: int) -> object:
     try:
         parsed: object = json.loads(read_text(root, relative, cap_bytes))
     except (OSError, ValueError, RecursionError, MemoryError):
+        return None
+    return parsed
+
+
+def _trusted_json(path: Path) -> object:
+    """The parsed file of ours, or None; links are followed, since a hub's cache is made of them."""
+    try:
+        parsed: object = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return None
     return parsed
 

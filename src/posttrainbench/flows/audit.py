@@ -23,7 +23,7 @@ from posttrainbench.layout import AttemptLayout
 from posttrainbench.ledger import LedgerEntry
 from posttrainbench.protocols import TestItem
 from posttrainbench.record import Admitted, FileFact
-from posttrainbench.stores.checkpoints import Checkpoint, open_checkpoint, weight_files
+from posttrainbench.stores.checkpoints import Checkpoint, open_trusted
 from posttrainbench.stores.codec import from_json, to_json
 from posttrainbench.stores.documents import Coverage, documents, transcript_documents
 from posttrainbench.stores.files import write_atomic
@@ -125,7 +125,7 @@ def _lineage(inputs: AuditInputs) -> CheckReport:
     with ExitStack() as stack:
 
         def opened(folder: Path) -> Checkpoint:
-            return stack.enter_context(open_checkpoint(folder.parent, folder.name, weight_files(folder)))
+            return stack.enter_context(open_trusted(folder))
 
         final, base = opened(inputs.admitted_model), opened(inputs.base)
         siblings = [opened(folder) for _, folder in inputs.siblings]
@@ -138,6 +138,8 @@ def _pieces(final: Checkpoint, base: Checkpoint, siblings: Sequence[Checkpoint])
     of_final = {fact.name: fact for fact in final.tensors}
     of_siblings = [{fact.name: fact for fact in sibling.tensors} for sibling in siblings]
     for fact in base.tensors:
+        if fact.name not in of_final:  # a tied output layer that the base model's file holds all the same
+            continue
         readers = [(final, of_final[fact.name])]
         shared: list[bool] = []
         for sibling, tensors in zip(siblings, of_siblings, strict=True):

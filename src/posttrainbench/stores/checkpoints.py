@@ -21,7 +21,7 @@ from typing import BinaryIO, NoReturn, cast
 import numpy as np
 import numpy.typing as npt
 
-from posttrainbench.auditing.admission import TensorFact, quoted
+from posttrainbench.auditing.admission import WEIGHTS, TensorFact, quoted
 from posttrainbench.budget import GIB, MIB
 from posttrainbench.digest import canonical_json, sha256_text
 from posttrainbench.errors import Refused
@@ -225,9 +225,27 @@ def open_checkpoint(root: Path, relative: str, files: Sequence[str]) -> Iterator
         yield Checkpoint(handles)
 
 
+@contextmanager
+def open_trusted(folder: Path) -> Iterator[Checkpoint]:
+    """The weights of a folder of our own; links are followed, since a hub's cache is made of them.
+
+    Raises:
+        Refused: a file is not sound.
+    """
+    with ExitStack() as stack:
+        yield Checkpoint(
+            {file: stack.enter_context((folder / file).open("rb")) for file in weight_files(folder)}
+        )
+
+
 def weight_files(folder: Path) -> tuple[str, ...]:
-    """The safetensors files of a folder of our own, in order."""
-    return tuple(sorted(path.name for path in folder.glob("*.safetensors")))
+    """The safetensors files of a folder of our own, in order; repositories hold others beside the model's."""
+    whole = folder / WEIGHTS
+    return (
+        (WEIGHTS,)
+        if whole.exists()
+        else tuple(sorted(path.name for path in folder.glob("model-*.safetensors")))
+    )
 
 
 def as_float32(raw: bytes, dtype: str) -> Floats:

@@ -4,9 +4,9 @@
     python scripts/make_tinyworld.py --stage data hub           only the data sets
     python scripts/make_tinyworld.py --stage base --family llama
 
-Data sets come out byte for byte the same each time. Weights do not: processors round differently, and how many
-steps an instruct sibling gets depends on the machine. `hub/digests.json` says which weights are the shipped
-ones, `training_log.jsonl` how they came.
+Data sets come out byte for byte the same each time. Weights do not: processors round differently, and how
+many steps an instruct sibling gets depends on the machine. `hub/digests.json` says which weights are the
+shipped ones, `training_log.jsonl` how they came.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ A program's part, not a package: the scripted agents beside it say `import sft`.
 
 from __future__ import annotations
 
+import copy
 import math
 import random
 import shutil
@@ -178,11 +179,11 @@ class Training:
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> None:
     """Writes a chat model: bfloat16 weights, tokenizer, and generation that stops at the end of a turn."""
-    ends = dict.fromkeys((end_of_turn_id(tokenizer), int(tokenizer.eos_token_id)))
-    weights = {name: tensor.to(torch.bfloat16) for name, tensor in model.state_dict().items()}
-    model.generation_config.eos_token_id = list(ends)
-    model.config.dtype = torch.bfloat16
-    model.save_pretrained(folder, state_dict=weights)
+    copied = copy.deepcopy(model).bfloat16()  # the training goes on in float32
+    copied.generation_config.eos_token_id = list(
+        dict.fromkeys((end_of_turn_id(tokenizer), int(tokenizer.eos_token_id)))
+    )
+    copied.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 

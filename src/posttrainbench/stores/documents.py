@@ -77,9 +77,9 @@ def documents(
         total_bytes: after so many bytes nothing more is scanned.
     """
     ours = frozenset(left_out)
-    facts = list(scan(root, relative, digests=False))
-    names = _names_lent_by_links(facts)
-    for fact in facts:
+    # Two walks rather than one list: a million files must not fill our memory.
+    names = _names_lent_by_links(scan(root, relative, digests=False))
+    for fact in scan(root, relative, digests=False):
         path = f"{relative}/{fact.path}"
         if fact.kind == "link" or path in ours:
             continue
@@ -131,7 +131,7 @@ def _whole_lines(file: BinaryIO, coverage: Coverage) -> Iterator[tuple[int, str]
         yield number, rest
 
 
-def _names_lent_by_links(facts: Sequence[FileFact]) -> dict[str, str]:
+def _names_lent_by_links(facts: Iterable[FileFact]) -> dict[str, str]:
     """File -> the name of the first link to it: `blobs/0a1b...` says less than `snapshots/.../test.jsonl`."""
     names: dict[str, str] = {}
     for fact in facts:

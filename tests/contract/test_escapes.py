@@ -22,6 +22,7 @@ import posttrainbench
 from posttrainbench.budget import GIB, MIB
 from posttrainbench.protocols import Mount
 from posttrainbench.sandboxes.python_runtime import ours_in
+from posttrainbench.sandboxes.supervision import SupervisedProcess
 
 ATTEMPTS = Path(__file__).parent / "escape_attempts.py"
 INSIDE = "/attempts.py"
@@ -358,16 +359,12 @@ def test_memory_cannot_be_exhausted(cell: Room) -> None:
 
 def test_a_fork_bomb_is_contained(cell: Room) -> None:
     """A control group keeps it small until it is stopped; a watchdog sees it and kills it."""
-    before = _processes()
     process = cell.start(cell.job("bash", "-c", "bomb() { bomb | bomb & }; bomb; sleep 60"))
-    grouped = any(
-        guarantee.name == "process limit" and guarantee.how.startswith("control group")
-        for guarantee in cell.sandbox.isolation().guarantees
-    )
-    if grouped:
-        for _ in range(10):
-            assert process.wait(0.05) is None
-            assert _processes() - before < 2 * cell.limits.pids
+    assert isinstance(process, SupervisedProcess)
+    if process.group is not None and process.group.pids is not None:
+        assert process.wait(0.5) is None
+        crowd = int((process.group.pids / "pids.current").read_text())
+        assert cell.limits.pids / 2 < crowd <= cell.limits.pids
         began_s = time.monotonic()
         end = process.stop(0.0)
         assert time.monotonic() - began_s < 5
@@ -376,10 +373,6 @@ def test_a_fork_bomb_is_contained(cell: Room) -> None:
         assert killed is not None and killed.limit == "pids"
         end = killed
     assert end.left_processes == 0
-
-
-def _processes() -> int:
-    return len(list(Path("/proc").glob("[0-9]*")))
 
 
 def test_a_process_that_needs_more_processes_dies_of_the_limit(cell: Room) -> None:

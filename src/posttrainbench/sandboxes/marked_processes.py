@@ -93,14 +93,18 @@ class MarkedProcesses:
     def _is_ours(self, pid: int) -> bool:
         key = (pid, start_ticks(pid))
         if key not in self._known:
-            self._known[key] = self._bears_mark(pid)
+            environment = _environment(pid)
+            if not environment:  # it is just being started, or has none: ask again next time
+                return False
+            self._known[key] = self._mark in environment
         return self._known[key] and _lives(pid)
 
-    def _bears_mark(self, pid: int) -> bool:
-        try:
-            return self._mark in Path(f"/proc/{pid}/environ").read_bytes()
-        except OSError:
-            return False
+
+def _environment(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
 
 
 def _lives(pid: int) -> bool:

@@ -33,7 +33,11 @@ class ScriptedAgent:
         """`python FILE` with the seed in its environment."""
         return AgentCommand(
             argv=("python", f"{SCRIPTED_INSIDE}/{self.file}"),
-            environment={"PTB_SEED": str(seed), "PYTHONUNBUFFERED": "1"},
+            environment={
+                "PTB_SEED": str(seed),
+                "PYTHONUNBUFFERED": "1",
+                "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # a transcript is no terminal
+            },
             mounts=(Mount(SCRIPTED, SCRIPTED_INSIDE),),
         )
 

@@ -10,7 +10,7 @@ import time
 
 import fetch
 
-SPARE_S = 12.0  # for saving, and for the way out
+SPARE_S = 6.0  # for saving, and for the way out
 LONGEST_TRAINING_S = 600.0
 
 

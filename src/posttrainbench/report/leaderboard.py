@@ -25,15 +25,24 @@ COLOURS = {
     Mark.NOT_ISOLATED: "yellow",
 }
 AGENT_WIDTH = 40
+# What is left out when a terminal is too narrow for everything, in the order in which it is tried.
+GIVEN_UP: tuple[frozenset[str], ...] = (
+    frozenset(),
+    frozenset({"seeds"}),
+    frozenset({"benchmarks"}),
+    frozenset({"benchmarks", "seeds"}),
+    frozenset({"benchmarks", "seeds", NOVEL}),
+    frozenset({"benchmarks", "seeds", NOVEL, "spread"}),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """One column: its heading, how an entry reads in it, and how long it is kept when space is short."""
+    """One column: its heading, how an entry reads in it, and what it is given up with when space is short."""
 
     heading: str
     cell: Callable[[Entry], Text]
-    keep: int  # columns with the lowest go first
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,39 +59,41 @@ class LeaderboardView:
         yield from (Text(_ascii(line, options), style="dim") for line in wording.captions(self.leaderboard))
 
     def _fitting(self, console: Console, options: ConsoleOptions) -> Table:
-        """The table with as many columns as fit into the console's width; the last resort has the fewest."""
+        """The first of ever smaller tables that fits the console's width, or else the smallest."""
         columns = self._columns(options.ascii_only)
-        while True:
-            table = self._table(columns, options)
-            lowest = min(column.keep for column in columns)
-            needed = Measurement.get(console, options.update(max_width=10_000), table).maximum
-            if needed <= options.max_width or lowest == _ALWAYS:
-                return table
-            columns = [column for column in columns if column.keep > lowest]
+        for gone in GIVEN_UP:
+            kept = [column for column in columns if column.group not in gone]
+            for tight in (False, True):
+                table = self._table(kept, options, tight)
+                needed = Measurement.get(console, options.update(max_width=10_000), table).maximum
+                if needed <= options.max_width:
+                    return table
+        return table
 
     def _columns(self, ascii_only: bool) -> list[_Column]:
         board = self.leaderboard
         columns = [
-            _Column("#", lambda entry: Text(wording.rank_text(entry, board)), _ALWAYS),
-            _Column("agent", _agent, _ALWAYS),
-            _Column("", lambda entry: _symbols(entry.marks, ascii_only), _ALWAYS),
-            _Column("score", _score, _ALWAYS),
-            _Column(
-                "±\nitems", lambda e: Text(points(e.total.sampling_stderr if e.total else None)), _ALWAYS
-            ),
-            _Column("±\nseeds", lambda e: Text(points(e.total.sd_over_seeds if e.total else None)), 4),
-            _Column("n", lambda entry: Text(str(len(entry.cells[0].runs))), 1),
+            _Column("#", lambda entry: Text(wording.rank_text(entry, board))),
+            _Column("agent", _agent),
+            _Column("", lambda entry: _symbols(entry.marks, ascii_only)),
+            _Column("score", _score),
+            _Column("±\nitems", lambda e: Text(points(e.total.sampling_stderr if e.total else None))),
+            _Column("±\nseeds", lambda e: Text(points(e.total.sd_over_seeds if e.total else None)), "spread"),
+            _Column("n", lambda entry: Text(str(len(entry.cells[0].runs))), "seeds"),
         ]
         if wording.has_part(board, NOVEL):
-            columns.append(_Column("novel", _novel, 3))
+            columns.append(_Column("novel", _novel, NOVEL))
         columns += [
-            _Column(_stacked(name), _benchmark(position, ascii_only), 2)
+            _Column(_stacked(name), _benchmark(position, ascii_only), "benchmarks")
             for position, name in enumerate(board.benchmarks)
         ]
         return columns
 
-    def _table(self, columns: list[_Column], options: ConsoleOptions) -> Table:
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", collapse_padding=True)
+    def _table(self, columns: list[_Column], options: ConsoleOptions, tight: bool) -> Table:
+        """The table with one blank between columns when `tight`, else three."""
+        table = Table(
+            box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", padding=(0, 0 if tight else 1)
+        )
         for column in columns:
             if column.heading == "agent":
                 table.add_column(column.heading, no_wrap=True, overflow="ellipsis", vertical="bottom")
@@ -120,9 +131,6 @@ class LeaderboardView:
                 lines.append("")
             lines[-1] += item
         yield from (Text(line.rstrip(), style="dim") for line in ["", *lines] if line or lines != [""])
-
-
-_ALWAYS = 9
 
 
 def _agent(entry: Entry) -> Text:

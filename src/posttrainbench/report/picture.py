@@ -12,7 +12,7 @@ from posttrainbench.report import wording
 from posttrainbench.report.visible import visible
 from posttrainbench.report.wording import points
 
-WIDTH = 880
+WIDTH = 930
 LEFT = 214  # where bars begin
 RIGHT = 700  # where the axis ends; what is beside it is for words
 TOP = 108
@@ -41,8 +41,8 @@ class _Scale:
 def leaderboard_svg(leaderboard: Leaderboard) -> str:
     """The picture: a bar per agent with its standard error, in the leaderboard's order.
 
-    Disqualified entries are hatched, with an outline where their own score would have put them; failed ones
-    are grey, partial means are pale. All text is escaped.
+    An entry half of whose runs are disqualified is hatched, with an outline where its own score would have
+    put it; as many failures make it grey; partial means are pale. All text is escaped.
     """
     scale = _scale(leaderboard)
     bottom = TOP + ROW * len(leaderboard.entries)
@@ -88,7 +88,19 @@ def _scale(leaderboard: Leaderboard) -> _Scale:
 
 def _outline(entry: Entry) -> float | None:
     """Where a disqualified entry's own score would have put it."""
-    return entry.submitted if Mark.DISQUALIFIED in entry.marks else None
+    return entry.submitted if _is_disqualified(entry) else None
+
+
+def _is_disqualified(entry: Entry) -> bool:
+    """Whether at least half of its runs are; with fewer, a count beside its bar says how many."""
+    bad, runs = _count(entry, Mark.DISQUALIFIED)
+    return 2 * bad >= runs
+
+
+def _count(entry: Entry, mark: Mark) -> tuple[int, int]:
+    """How many of an entry's runs bear a mark, and how many there are."""
+    runs = [run for cell in entry.cells for run in cell.runs]
+    return sum(mark in run.marks for run in runs), len(runs)
 
 
 def _heading(leaderboard: Leaderboard) -> Iterator[str]:
@@ -150,9 +162,10 @@ def _bar(scale: _Scale, value: float, middle: float, look: str) -> str:
 def _fill(entry: Entry) -> str:
     if entry.total is None:
         return f'fill="{LIGHT_BLUE}" fill-opacity="0.55" stroke="{BLUE}" stroke-dasharray="2 2"'
-    if Mark.DISQUALIFIED in entry.marks:
+    if _is_disqualified(entry):
         return 'fill="url(#hatch)"'
-    return f'fill="{GREY if Mark.FAILED in entry.marks else BLUE}"'
+    failed, runs = _count(entry, Mark.FAILED)
+    return f'fill="{GREY if 2 * failed >= runs else BLUE}"'
 
 
 def _error_bar(scale: _Scale, mean: float, error: float | None, middle: float) -> Iterator[str]:
@@ -174,13 +187,15 @@ def _words(entry: Entry, middle: float) -> Iterator[str]:
     words = {
         Mark.DISQUALIFIED: ("disqualified", RED),
         Mark.FAILED: ("failed", SOFT),
-        Mark.MISSING: ("incomplete", SOFT),
+        Mark.MISSING: ("missing", SOFT),
         Mark.SUSPICIOUS: ("suspicious", AMBER),
         Mark.UNKNOWN: ("unchecked", AMBER),
         Mark.NOT_ISOLATED: ("not isolated", AMBER),
     }
     if entry.marks:
         word, colour = words[entry.marks[0]]
+        marked, runs = _count(entry, entry.marks[0])
+        word = word if marked == runs else f"{marked}/{runs} {word}"
         yield _label(WIDTH - 20, middle + 4.5, word, colour, size=11, anchor="end")
 
 

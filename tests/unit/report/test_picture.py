@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from xml.etree import ElementTree
 
+from posttrainbench.finding import VerdictLabel
 from posttrainbench.leaderboard import Leaderboard
 from posttrainbench.report.picture import leaderboard_svg
 
@@ -51,3 +52,12 @@ def test_hostile_names_are_text(board: Leaderboard) -> None:
 
 def test_an_empty_leaderboard_is_a_picture_too(board: Leaderboard) -> None:
     ElementTree.fromstring(leaderboard_svg(replace(board, entries=(), references=())))
+
+
+def test_an_agent_that_cheated_once_is_counted_not_hatched(board: Leaderboard) -> None:
+    honest = next(entry for entry in board.entries if entry.label == "honest")
+    cell = honest.cells[0]
+    bad = replace(cell, runs=(replace(cell.runs[0], verdict=VerdictLabel.DISQUALIFIED), *cell.runs[1:]))
+    picture = leaderboard_svg(replace(board, entries=(replace(honest, cells=(bad, *honest.cells[1:])),)))
+    assert 'fill="url(#hatch)"' not in picture
+    assert "1/8 disqualified" in picture

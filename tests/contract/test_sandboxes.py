@@ -95,6 +95,14 @@ def test_no_output_does_not_block(room: Room) -> None:
     assert room.run("sh", "-c", "exec >&- 2>&-; sleep 0.1; exit 3").end.exit_code == 3
 
 
+def test_what_is_left_behind_in_silence_dies(room: Room) -> None:
+    script = "exec >&- 2>&-; (while true; do echo x >> beat; sleep 0.02; done) & sleep 0.3"
+    assert room.run("sh", "-c", script).end.left_processes == 0
+    size = (room.workspace / "beat").stat().st_size
+    time.sleep(0.15)
+    assert (room.workspace / "beat").stat().st_size == size > 0
+
+
 def test_trouble_with_the_output_is_ours_and_loses_no_process(room: Room) -> None:
     def full(data: bytes) -> None:
         raise OSError("disk full")

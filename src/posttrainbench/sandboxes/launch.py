@@ -104,7 +104,8 @@ def arguments(
     _show_python(gathered, runtime, job.package)
     _give_memory_folders(gathered, job.limits)
     _show_mounts(gathered, job)
-    _hide(gathered, runtime)
+    if not job.package:
+        _hide(gathered, runtime)
     _close(gathered)
     _set_environment(gathered, job.environment, runtime, job.package)
     if filter_program is not None:
@@ -162,7 +163,7 @@ def _show_mounts(gathered: ArgumentList, job: SandboxJob) -> None:
     if all(mount.inside != HOME for mount in job.mounts):
         gathered.add("--perms", "0700", "--size", job.limits.tmp_bytes, "--tmpfs", HOME)
     for mount in job.mounts:
-        if mount.inside.startswith("/dev/"):
+        if mount.host.is_char_device():
             gathered.add("--dev-bind", mount.host, mount.inside)  # a GPU
         else:
             gathered.add("--bind" if mount.writable else "--ro-bind", mount.host, mount.inside)

@@ -52,6 +52,7 @@ class SupervisedProcess:
         self._end: SandboxEnd | None = None
         self._killed_for: str | None = None  # a limit, or "" when we were asked
         self._hits = Hits()
+        self._holding = threading.Lock()  # nobody kills a tree that has just been let go
         threading.Thread(target=self._supervise, name="sandbox", daemon=True).start()
         self._ready.wait()
         if self._started is None and self._trouble is not None:
@@ -87,9 +88,12 @@ class SupervisedProcess:
         return self._started.tree
 
     def _kill(self, limit: str) -> None:
-        if self._killed_for is None:
-            self._killed_for = limit
-        self._tree().kill()
+        with self._holding:
+            if self._ended.is_set():
+                return
+            if self._killed_for is None:
+                self._killed_for = limit
+            self._tree().kill()
 
     def _supervise(self) -> None:
         """The whole life of the sandbox, in one thread."""
@@ -105,8 +109,10 @@ class SupervisedProcess:
         try:
             self._pump(started)
         finally:
+            started.tree.kill()  # what the command left behind; in a namespace it is dead already
             self._end = self._settle(started)
-            self._ended.set()
+            with self._holding:
+                self._ended.set()
             watcher.join()
             started.tree.close()
 
@@ -120,7 +126,7 @@ class SupervisedProcess:
             ready = dict(poller.poll(1000))
             if started.tree.pidfd in ready:
                 poller.unregister(started.tree.pidfd)
-                started.tree.kill()  # what the command left behind; in a namespace it is dead already
+                started.tree.kill()  # else what it left behind could keep the pipe open
                 until_s = time.monotonic() + LAST_WORDS_S
             if started.output in ready:
                 data = os.read(started.output, CHUNK_BYTES)

@@ -44,13 +44,17 @@ def mean(values: Sequence[float]) -> float:
 def standard_error(values: Sequence[float]) -> float | None:
     """The standard error of the mean, sample sd / sqrt(n); None when n < 2, where it is unknown and not zero.
 
+    Values in [0, 1] that are all equal have no spread, which would claim certainty: 0 of 200 right does not
+    show that none ever is. As in Laplace's rule of succession, one sample at 0 and one at 1 are then added.
+
     Source: the central limit theorem, as in Miller, "Adding Error Bars to Evals", arXiv 2411.00640.
     """
     if len(values) < 2:
         return None
-    centre = mean(values)
-    variance = sum((value - centre) ** 2 for value in values) / (len(values) - 1)
-    return sqrt(variance / len(values))
+    sample = [*values, 0.0, 1.0] if len(set(values)) == 1 else values
+    centre = mean(sample)
+    variance = sum((value - centre) ** 2 for value in sample) / (len(sample) - 1)
+    return sqrt(variance / len(sample))
 
 
 def _part(name: str, values: Iterable[float]) -> Part:

@@ -68,8 +68,10 @@ class Result:
 
 
 @torch.inference_mode()
-def complete(model: Any, tokenizer: Any, prompts: Sequence[str], max_new_tokens: int) -> list[str]:
-    """Greedy completions, up to the end of a turn or of the text."""
+def complete(
+    model: Any, tokenizer: Any, prompts: Sequence[str], max_new_tokens: int, stop: str | None = None
+) -> list[str]:
+    """Greedy completions, up to the end of a turn or of the text, or to `stop`."""
     model.eval()
     ends = [sft.end_of_turn_id(tokenizer), tokenizer.eos_token_id]
     order = sorted(range(len(prompts)), key=lambda at: len(prompts[at]))
@@ -87,6 +89,8 @@ def complete(model: Any, tokenizer: Any, prompts: Sequence[str], max_new_tokens:
             do_sample=False,
             eos_token_id=ends,
             pad_token_id=tokenizer.pad_token_id,
+            stop_strings=[stop] if stop else None,
+            tokenizer=tokenizer,
         )
         for at, row in zip(chosen, output[:, batch["input_ids"].shape[1] :], strict=True):
             texts[at] = tokenizer.decode(row, skip_special_tokens=True)
@@ -123,12 +127,13 @@ def measure(name: str, benchmark: world.Benchmark, seeds: Sequence[int]) -> Iter
     base = catalog.model_folder(BASES[name])
 
     def result(model: Any, tokenizer: Any, condition: str, seed: int = 0, steps: int = 0) -> Result:
-        if condition == "few-shot":
+        plain = condition == "few-shot"  # no token ends a turn in plain text: an empty line does
+        if plain:
             prompts = [few_shot_prompt(tokenizer, benchmark, item.question) for item in items]
         else:
             prompts = [chat_prompt(tokenizer, item.question) for item in items]
-        texts = complete(model, tokenizer, prompts, rules.max_new_tokens)
-        if condition == "few-shot":  # no token ends a turn in plain text: an empty line does
+        texts = complete(model, tokenizer, prompts, rules.max_new_tokens, stop="\n\n" if plain else None)
+        if plain:
             texts = [text.strip().split("\n\n")[0] for text in texts]
         parts = [accuracy(items, texts, rules, novel) for novel in (False, True)]
         return Result(name, benchmark, condition, seed, *parts, steps)

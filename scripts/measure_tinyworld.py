@@ -5,7 +5,8 @@
     python scripts/measure_tinyworld.py --table build/*.jsonl   only the table, of results that exist
 
 Greedy decoding on the sealed test items. A fine-tune of "60 s" is the scripted honest agent's recipe within
-a budget of 60 s, start-up included: OVERHEAD_S of it go to imports, loading and saving.
+a budget of 60 s, of which OVERHEAD_S go to imports, loading and saving. Training time is counted in seconds
+of one core, so that a busy machine measures the same.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import json
 import statistics
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -135,8 +137,8 @@ def measure(name: str, benchmark: world.Benchmark, seeds: Sequence[int]) -> Iter
         texts = complete(model, tokenizer, prompts, rules.max_new_tokens, stop="\n\n" if plain else None)
         if plain:
             texts = [text.strip().split("\n\n")[0] for text in texts]
-        parts = [accuracy(items, texts, rules, novel) for novel in (False, True)]
-        return Result(name, benchmark, condition, seed, *parts, steps)
+        familiar, novel = (accuracy(items, texts, rules, novel) for novel in (False, True))
+        return Result(name, benchmark, condition, seed, familiar, novel, steps)
 
     yield result(*sft.load(base), "zero-shot")
     yield result(*sft.load(base), "few-shot")
@@ -146,7 +148,10 @@ def measure(name: str, benchmark: world.Benchmark, seeds: Sequence[int]) -> Iter
     for seed in seeds:
         for budget_s in BUDGETS_S:
             model, tokenizer = sft.load(base)
-            training = sft.Training(model, tokenizer, pairs, budget_s - OVERHEAD_S, sft.Recipe(seed=seed))
+            train_s = budget_s - OVERHEAD_S
+            training = sft.Training(
+                model, tokenizer, pairs, train_s, sft.Recipe(seed=seed), clock=time.process_time
+            )
             while not training.finished:
                 training.step()
             yield result(model, tokenizer, f"{budget_s} s", seed, training.steps)

@@ -10,7 +10,7 @@ import math
 import random
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,7 +88,7 @@ def end_of_turn_id(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 class Training:
-    """One fine-tuning run whose learning rate follows a cosine over its wall-clock time.
+    """One fine-tuning run whose learning rate follows a cosine over its time on the clock.
 
     `fraction` tells how far the run is; call `step` until `finished`. Time that the caller spends between
     steps (saving, asking for an evaluation) counts: the run ends when it was told to end.
@@ -101,14 +101,16 @@ class Training:
         pairs: Sequence[Pair],
         wall_s: float,
         recipe: Recipe | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.clock = clock
         self.recipe = recipe or Recipe()
         torch.set_num_threads(self.recipe.threads)
         torch.manual_seed(self.recipe.seed)
         self.model = model.train()
         self.tokenizer = tokenizer
         self.wall_s = wall_s
-        self.started_s = time.monotonic()
+        self.started_s = self.clock()
         self.steps = 0
         self.loss = math.nan
         self._printed_s = self.started_s
@@ -125,7 +127,7 @@ class Training:
 
     @property
     def elapsed_s(self) -> float:
-        return time.monotonic() - self.started_s
+        return self.clock() - self.started_s
 
     @property
     def fraction(self) -> float:
@@ -137,7 +139,7 @@ class Training:
 
     def step(self) -> None:
         """One gradient step."""
-        begun_s = time.monotonic()
+        begun_s = self.clock()
         for group in self._optimizer.param_groups:
             group["lr"] = self.recipe.learning_rate * self._schedule()
         ids, labels, mask = next(self._batches)
@@ -151,7 +153,7 @@ class Training:
         self._optimizer.zero_grad(set_to_none=True)
         self.loss = loss.item()
         self.steps += 1
-        self._slowest_step_s = max(self._slowest_step_s, time.monotonic() - begun_s)
+        self._slowest_step_s = max(self._slowest_step_s, self.clock() - begun_s)
         self._print_progress()
 
     def _schedule(self) -> float:
@@ -159,7 +161,7 @@ class Training:
         return warm * max(0.02, 0.5 * (1 + math.cos(math.pi * self.fraction)))
 
     def _print_progress(self, every_s: float = 3.0) -> None:
-        now_s = time.monotonic()
+        now_s = self.clock()
         if now_s - self._printed_s >= every_s:
             self._printed_s = now_s
             print(

@@ -10,7 +10,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "src" / "posttrainbench"
 DISCIPLINES = {"scoring", "auditing", "ranking"}
 PLURALS = {"agents", "sandboxes", "gateways", "engines", "benchmarks", "schedulers", "judges", "stores"}
-PLURALS |= {"tinyworld", "suites"}  # worlds and suites are data with a reader each
+PLURALS |= {"tinyworld", "datasets", "suites"}  # worlds, data sets and suites are data with a reader each
+DATA = {"tinyworld", "datasets"}  # which their siblings may read
 VERBS = {"flows"}
 SURFACES = {"cli", "report"}
 # Programs that run inside a sandbox: shown there, never imported here.
@@ -61,7 +62,7 @@ def breaks_the_floors(room: str, imported: str) -> bool:
     if imported in (room, "__version__"):
         return False
     if floor(room) == 2 and floor(imported) == 2:
-        return imported != "tinyworld"  # the embedded world is data: benchmarks and gateways serve it
+        return imported not in DATA
     return floor(imported) > floor(room) or (floor(room) == floor(imported) == 1)
 
 

@@ -1,0 +1,33 @@
+"""The true test sets, for the tests that need them; nothing of them lies in this repository."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent.parent
+
+
+def real_data_folder() -> Path | None:
+    """The folder of `PTB_BENCHMARK_DATA`, or the one beside the project, or None."""
+    named = os.environ.get("PTB_BENCHMARK_DATA")
+    folder = Path(named) if named else HERE.parent / "shared" / "benchmarks"
+    return folder if folder.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with the true test sets."""
+    folder = real_data_folder()
+    if folder is None:
+        pytest.skip("needs the true test sets: name their folder in PTB_BENCHMARK_DATA")
+    return folder
+
+
+@pytest.fixture
+def with_real_data(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The program finds its benchmark data in that folder."""
+    monkeypatch.setenv("PTB_DATA", str(real_data))
+    return real_data

@@ -33,6 +33,20 @@ class Mark(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class RunOutcome:
+    """What a ranking reads of a finished run: of a record of ours, or of a table that somebody published."""
+
+    run_id: str
+    agent: AgentSpec
+    base_model: str
+    benchmark: str
+    seed: int
+    outcome: Outcome
+    verdict: VerdictLabel
+    isolated: bool | None = None  # None: nobody wrote it down
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
     """A mean over seeds with its uncertainties; each of them is None when nothing is known of it, never 0."""
 
@@ -109,6 +123,14 @@ class BenchmarkColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class RankRange:
+    """The ranks that hold 95 % of the draws of a bootstrap over runs and items."""
+
+    best: int
+    worst: int
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One agent's aggregate over a suite.
 
@@ -126,6 +148,7 @@ class Entry:
     columns: tuple[BenchmarkColumn, ...]
     cells: tuple[Cell, ...]
     missing: tuple[str, ...]  # why `total` is None, one reason per cell and seed
+    ranks: RankRange | None = None  # None: not ranked, nothing to rank against, or not drawn
 
     @property
     def complete(self) -> bool:
@@ -153,6 +176,51 @@ class ReferenceTotal:
 
 
 @dataclass(frozen=True, slots=True)
+class PublishedEntry:
+    """An agent's overall score as somebody else published it; its runs are not here to be checked."""
+
+    agent: str
+    scaffold: str  # empty where it was not said
+    mean: float
+    runs: int
+    sd: float | None = None  # sample standard deviation over the runs; None for one run
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedFigures:
+    """Overall scores that were published of a suite, best first, and where."""
+
+    suite: str
+    source: str
+    rounded_to: float  # how exact the figures are: 0.001 for percent with one decimal
+    references: tuple[ReferenceTotal, ...]
+    entries: tuple[PublishedEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedCell:
+    """One cell of a published table; a cell without a score says why in `note`."""
+
+    base_model: str  # its short name: the tables name no owner
+    benchmark: str  # as our suites call it
+    value: float | None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedTable:
+    """A published table of cells: one run, or the mean or deviation of several."""
+
+    name: str
+    cells: tuple[PublishedCell, ...]
+
+    def value(self, base_model: str, benchmark: str) -> float | None:
+        """The score of one cell, or None where the table has none."""
+        wanted = (base_model, benchmark)
+        return next((cell.value for cell in self.cells if (cell.base_model, cell.benchmark) == wanted), None)
+
+
+@dataclass(frozen=True, slots=True)
 class Leaderboard:
     """The ranked entries of one suite digest under one counting policy."""
 
@@ -168,6 +236,8 @@ class Leaderboard:
     references: tuple[ReferenceTotal, ...]
     entries: tuple[Entry, ...]
     superseded: int  # older records of runs that have a newer one
+    reference_sources: tuple[str, ...] = ()  # where reference scores that the suite does not hold come from
+    published: PublishedFigures | None = None  # what others published of this suite, to be shown beside
 
 
 def union_of_marks(groups: Iterable[tuple[Mark, ...]]) -> tuple[Mark, ...]:

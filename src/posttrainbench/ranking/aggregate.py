@@ -22,11 +22,12 @@ from posttrainbench.leaderboard import (
     Leaderboard,
     PartEstimate,
     ReferenceTotal,
+    RunOutcome,
 )
 from posttrainbench.ranking.policy import CountingPolicy, count
 from posttrainbench.ranking.uncertainty import estimate_over_seeds, weighted_stderr
 from posttrainbench.record import AgentSpec, RunRecord, RunSpec, Score
-from posttrainbench.task import Suite
+from posttrainbench.task import Reference, Suite
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ _RunKey = tuple[AgentSpec, str, str, int]
 class _Runs:
     """What is ranked: one record per finished run, and the runs that have none yet."""
 
-    finished: Mapping[_RunKey, RunRecord]
+    finished: Mapping[_RunKey, RunOutcome]
     waiting: Mapping[_RunKey, RunSpec]
 
     def seeds(self) -> dict[AgentSpec, tuple[int, ...]]:
@@ -86,25 +87,46 @@ def rank(
     records: Sequence[RunRecord],
     policy: CountingPolicy,
     unfinished: Sequence[RunSpec] = (),
+    references: Sequence[Reference] = (),
 ) -> Leaderboard:
     """The leaderboard of `suite` under `policy`; the order of the arguments' items does not matter.
 
     Args:
         records: published records, all of this suite's digest; the newest of each run counts.
         unfinished: runs without a record: their cells are missing rather than absent without a word.
+        references: scores for cells of which the suite itself holds none.
 
     Raises:
         SeveralSuites: a record belongs to another suite digest.
         InvalidFile: a record is of a task or of data that the suite does not hold.
     """
     _check_suite(suite, records)
-    runs = _Runs(
-        _newest_of_each_run(records),
-        {_key(spec): spec for spec in unfinished if spec.suite_digest == suite.digest},
-    )
+    newest = _newest_of_each_run(records)
+    waiting = {_key(spec): spec for spec in unfinished if spec.suite_digest == suite.digest}
+    board = _board(suite, policy, _Runs({_outcome_key(run): run for run in newest}, waiting), references)
+    return replace(board, superseded=len(records) - len(newest))
+
+
+def rank_outcomes(
+    suite: Suite, outcomes: Sequence[RunOutcome], policy: CountingPolicy, references: Sequence[Reference] = ()
+) -> Leaderboard:
+    """As `rank`, for runs that come from elsewhere than our own records; each run at most once.
+
+    Raises:
+        InvalidFile: a run is of a task that the suite does not hold.
+    """
+    for run in outcomes:
+        _check_task(suite, run.run_id, run.base_model, run.benchmark)
+    return _board(suite, policy, _Runs({_outcome_key(run): run for run in outcomes}, {}), references)
+
+
+def _board(suite: Suite, policy: CountingPolicy, runs: _Runs, references: Sequence[Reference]) -> Leaderboard:
+    known = {_cell_of(reference) for reference in suite.references}
+    more = tuple(reference for reference in references if _cell_of(reference) not in known)
+    whole = replace(suite, references=(*suite.references, *more))
     seeds = runs.seeds()
     labels = _labels(seeds)
-    entries = [_entry(suite, policy, runs, agent, seeds[agent]) for agent in seeds]
+    entries = [_entry(whole, policy, runs, agent, seeds[agent]) for agent in seeds]
     return Leaderboard(
         suite=suite.name,
         suite_version=suite.version,
@@ -115,34 +137,64 @@ def rank(
         base_models=tuple(model.hub_id for model in suite.base_models),
         benchmarks=tuple(benchmark.name for benchmark in suite.benchmarks),
         weights=tuple(benchmark.weight for benchmark in suite.benchmarks),
-        references=_references(suite),
+        references=_references(whole),
         entries=_ranked([replace(entry, label=labels[entry.agent]) for entry in entries]),
-        superseded=len(records) - len(runs.finished),
+        superseded=0,
+        reference_sources=tuple(dict.fromkeys(reference.source for reference in more)),
     )
+
+
+def _cell_of(reference: Reference) -> tuple[str, str, str]:
+    return (reference.kind, reference.base_model, reference.benchmark)
 
 
 def _check_suite(suite: Suite, records: Sequence[RunRecord]) -> None:
     strangers = [record for record in records if record.spec.suite_digest != suite.digest]
     if strangers:
         raise SeveralSuites(records)
-    tasks = {(task.base_model.hub_id, task.benchmark) for task in suite.tasks()}
     meant = {benchmark.name: benchmark.data_digest for benchmark in suite.benchmarks}
     for spec in (record.spec for record in records):
-        if (spec.task.base_model.hub_id, spec.task.benchmark) not in tasks:
-            raise InvalidFile(f"run {spec.run_id}: task {spec.task.name} is not in suite {suite.name}")
+        _check_task(suite, spec.run_id, spec.task.base_model.hub_id, spec.task.benchmark)
         if meant[spec.task.benchmark] not in ("", spec.data_digest):
             raise InvalidFile(
                 f"run {spec.run_id}: scored on other {spec.task.benchmark} data than suite {suite.name} means"
             )
 
 
+def _check_task(suite: Suite, run_id: str, base_model: str, benchmark: str) -> None:
+    models = [model.hub_id for model in suite.base_models]
+    if base_model not in models or benchmark not in [b.name for b in suite.benchmarks]:
+        task = f"{base_model.rsplit('/', 1)[-1]}/{benchmark}"
+        raise InvalidFile(f"run {run_id}: task {task} is not in suite {suite.name}")
+
+
 def _key(spec: RunSpec) -> _RunKey:
     return (spec.agent, spec.task.base_model.hub_id, spec.task.benchmark, spec.seed)
 
 
-def _newest_of_each_run(records: Iterable[RunRecord]) -> dict[_RunKey, RunRecord]:
+def _outcome_key(run: RunOutcome) -> _RunKey:
+    return (run.agent, run.base_model, run.benchmark, run.seed)
+
+
+def _newest_of_each_run(records: Iterable[RunRecord]) -> tuple[RunOutcome, ...]:
     oldest_first = sorted(records, key=lambda record: (record.published_utc, record.spec.run_id))
-    return {_key(record.spec): record for record in oldest_first}
+    return tuple(
+        _outcome_of(record) for record in {_key(record.spec): record for record in oldest_first}.values()
+    )
+
+
+def _outcome_of(record: RunRecord) -> RunOutcome:
+    spec = record.spec
+    return RunOutcome(
+        run_id=spec.run_id,
+        agent=spec.agent,
+        base_model=spec.task.base_model.hub_id,
+        benchmark=spec.task.benchmark,
+        seed=spec.seed,
+        outcome=record.outcome,
+        verdict=record.verdict.label,
+        isolated=record.solved.isolation.isolated,
+    )
 
 
 def _labels(agents: Iterable[AgentSpec]) -> dict[AgentSpec, str]:
@@ -194,18 +246,18 @@ def _entry(
 
 def _cell_run(suite: Suite, policy: CountingPolicy, runs: _Runs, key: _RunKey) -> CellRun:
     _, model, benchmark, seed = key
-    record, waiting = runs.finished.get(key), runs.waiting.get(key)
-    if record is None:
+    run, waiting = runs.finished.get(key), runs.waiting.get(key)
+    if run is None:
         run_id = waiting.run_id if waiting else None
         why = "not finished" if waiting else "no run"
         return CellRun(seed, run_id, None, None, None, Counted.NOTHING, None, None, why)
-    counting = count(policy, record.outcome, record.verdict.label, suite.reference("base", model, benchmark))
+    counting = count(policy, run.outcome, run.verdict, suite.reference("base", model, benchmark))
     return CellRun(
         seed=seed,
-        run_id=record.spec.run_id,
-        outcome=record.outcome,
-        verdict=record.verdict.label,
-        isolated=record.solved.isolation.isolated,
+        run_id=run.run_id,
+        outcome=run.outcome,
+        verdict=run.verdict,
+        isolated=run.isolated,
         counted=counting.counted,
         value=counting.value,
         stderr=counting.stderr,

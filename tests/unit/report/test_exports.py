@@ -51,10 +51,11 @@ def test_the_json_schema_is_what_scripts_rely_on(board: Leaderboard) -> None:
     assert set(document) == {
         *("schema", "suite", "suite_version", "suite_title", "suite_digest", "policy", "policy_text"),
         *("base_models", "benchmarks", "weights", "references", "entries", "superseded"),
+        *("reference_sources", "published"),
     }
     assert set(document["entries"][0]) == {
         *("label", "agent", "rank", "total", "partial", "submitted", "parts", "columns", "cells", "missing"),
-        *("complete", "marks"),
+        *("complete", "marks", "ranks"),
     }
     assert set(document["entries"][0]["cells"][0]["runs"][0]) == {
         *("seed", "run_id", "outcome", "verdict", "isolated", "counted", "value", "stderr", "why", "marks"),

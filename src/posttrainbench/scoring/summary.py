@@ -11,23 +11,39 @@ from posttrainbench.record import Part, Score
 
 @dataclass(frozen=True, slots=True)
 class SampleScore:
-    """One sample's value in [0, 1] and the part it belongs to ("" when there are no parts)."""
+    """One sample's value, 1 at best, and the part it belongs to ("" when there are no parts).
+
+    A rubric with penalties may take it below 0. `weight` is how often it counts. `shares` are its values on
+    further parts that a sample has of itself, as one axis of its rubric.
+    """
 
     id: str
     value: float
     part: str = ""
+    weight: float = 1.0
+    shares: tuple[tuple[str, float], ...] = ()
 
 
 def summarise(samples: Sequence[SampleScore]) -> Score:
-    """The mean over all samples and over each part, with standard errors.
+    """The mean over all samples and over each part, with standard errors; means are clipped to [0, 1].
 
     Raises:
         ValueError: no samples; there is no score over nothing.
     """
-    values = [sample.value for sample in samples]
-    names = sorted({sample.part for sample in samples} - {""})
-    parts = (_part(name, [s.value for s in samples if s.part == name]) for name in names)
-    return Score(mean(values), standard_error(values), len(values), tuple(parts))
+    parts = (_part(name, members) for name, members in sorted(_members(samples).items()))
+    whole = _part("", samples)
+    return Score(whole.mean, whole.stderr, whole.n, tuple(parts))
+
+
+def _members(samples: Iterable[SampleScore]) -> dict[str, list[SampleScore]]:
+    """Part -> the samples that belong to it, each with its value on that part."""
+    members: dict[str, list[SampleScore]] = {}
+    for sample in samples:
+        if sample.part:
+            members.setdefault(sample.part, []).append(sample)
+        for name, value in sample.shares:
+            members.setdefault(name, []).append(SampleScore(sample.id, value, weight=sample.weight))
+    return members
 
 
 def mean(values: Sequence[float]) -> float:
@@ -41,8 +57,21 @@ def mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def standard_error(values: Sequence[float]) -> float | None:
+def weighted_mean(values: Sequence[float], weights: Sequence[float]) -> float:
+    """The mean of values that count `weights` times each.
+
+    Raises:
+        ValueError: no values.
+    """
+    if not values:
+        raise ValueError("no mean of no values")
+    return sum(v * w for v, w in zip(values, weights, strict=True)) / sum(weights)
+
+
+def standard_error(values: Sequence[float], weights: Sequence[float] | None = None) -> float | None:
     """The standard error of the mean, sample sd / sqrt(n); None when n < 2, where it is unknown and not zero.
+
+    With weights, of the weighted mean: a ratio of two sums, linearised.
 
     Values in [0, 1] that are all equal have no spread, which would claim certainty: 0 of 200 right does not
     show that none ever is. As in Laplace's rule of succession, one sample at 0 and one at 1 are then added.
@@ -51,12 +80,18 @@ def standard_error(values: Sequence[float]) -> float | None:
     """
     if len(values) < 2:
         return None
-    sample = [*values, 0.0, 1.0] if len(set(values)) == 1 else values
-    centre = mean(sample)
-    variance = sum((value - centre) ** 2 for value in sample) / (len(sample) - 1)
-    return sqrt(variance / len(sample))
+    if len(set(values)) == 1:
+        values, weights = [*values, 0.0, 1.0], None
+    if weights is None:
+        weights = [1.0] * len(values)
+    centre = weighted_mean(values, weights)
+    weight = mean(weights)
+    variance = sum((w / weight * (v - centre)) ** 2 for v, w in zip(values, weights, strict=True))
+    return sqrt(variance / (len(values) - 1) / len(values))
 
 
-def _part(name: str, values: Iterable[float]) -> Part:
-    numbers = list(values)
-    return Part(name, mean(numbers), standard_error(numbers), len(numbers))
+def _part(name: str, samples: Iterable[SampleScore]) -> Part:
+    members = list(samples)
+    values, weights = [s.value for s in members], [s.weight for s in members]
+    clipped = min(1.0, max(0.0, weighted_mean(values, weights)))
+    return Part(name, clipped, standard_error(values, weights), len(members))

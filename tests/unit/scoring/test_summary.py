@@ -53,3 +53,34 @@ def test_parts_are_scored_apart() -> None:
 
 def test_samples_without_a_part_make_no_part() -> None:
     assert summarise([SampleScore("a", 1.0)]).parts == ()
+
+
+def test_a_sample_counts_as_often_as_its_weight() -> None:
+    score = summarise([SampleScore("a", 1.0, weight=3), SampleScore("b", 0.0)])
+    assert score.mean == 0.75
+    assert score.n == 2
+
+
+@given(st.lists(UNIT, min_size=2, max_size=20), st.floats(0.5, 4))
+def test_equal_weights_change_no_error(values: list[float], weight: float) -> None:
+    assert standard_error(values, [weight] * len(values)) == pytest.approx(standard_error(values))
+
+
+def test_penalties_may_not_push_a_mean_below_zero() -> None:
+    score = summarise([SampleScore("a", -2.0), SampleScore("b", 1.0)])
+    assert score.mean == 0.0
+    assert summarise([SampleScore("a", -0.5), SampleScore("b", 1.0)]).mean == 0.25  # only the mean is clipped
+
+
+def test_a_sample_may_count_to_parts_of_its_own() -> None:
+    score = summarise(
+        [
+            SampleScore("a", 1.0, "theme:tide", shares=(("axis:tone", 0.0),)),
+            SampleScore("b", 0.0, "theme:tide", shares=(("axis:tone", 1.0), ("axis:care", 0.5))),
+        ]
+    )
+    assert [(p.name, p.mean, p.n) for p in score.parts] == [
+        ("axis:care", 0.5, 1),
+        ("axis:tone", 0.5, 2),
+        ("theme:tide", 0.5, 2),
+    ]

@@ -20,7 +20,7 @@ from posttrainbench.budget import GIB, MIB, Limits
 from posttrainbench.errors import SetupError
 from posttrainbench.protocols import HOME, WORKSPACE, Mount, SandboxEnd
 from posttrainbench.sandboxes import cgroups, probe, process_namespace
-from posttrainbench.sandboxes.bubblewrap import Bubblewrap
+from posttrainbench.sandboxes.bubblewrap import BOMB_MARGIN, Bubblewrap
 from posttrainbench.sandboxes.unisolated import Unisolated, on_host
 
 ROOT = Path(__file__).parents[2]
@@ -190,7 +190,7 @@ import sys, time, threading
 from pathlib import Path
 from posttrainbench.protocols import Mount, SandboxJob
 from posttrainbench.budget import Limits
-from posttrainbench.sandboxes.bubblewrap import Bubblewrap
+from posttrainbench.sandboxes.bubblewrap import BOMB_MARGIN, Bubblewrap
 workspace = Path(sys.argv[1])
 script = "while true; do echo x >> beat; sleep 0.02; done"
 job = SandboxJob(("sh", "-c", "setsid sh -c '" + script + "' & " + script), "/workspace", Limits(),
@@ -297,6 +297,21 @@ def test_a_child_that_dies_of_memory_is_not_the_end(bwrap: Room) -> None:
     assert "went on" in ran.output
 
 
+def test_a_watchdog_has_the_kernel_behind_it(tmp_path: Path, bwrap: Room) -> None:
+    """So that a fork bomb ends by itself should the watchdog come too late."""
+    room = Room(Bubblewrap(use_cgroups=False), bwrap.workspace)
+    script = (
+        "import resource\n"
+        "print(resource.getrlimit(resource.RLIMIT_NPROC)[0], open('/proc/sys/kernel/pid_max').read())"
+    )
+    host = Path("/proc/sys/kernel/pid_max").read_text()
+    limits = [int(word) for word in room.run("python", "-c", script).output.split()]
+    if os.getuid() == 0 and tuple(map(int, os.uname().release.split(".")[:2])) < (6, 14):
+        pytest.skip("this kernel has nothing for root")
+    assert SMALL.pids + BOMB_MARGIN in limits
+    assert Path("/proc/sys/kernel/pid_max").read_text() == host
+
+
 def test_groups_are_removed(bwrap: Room) -> None:
     bwrap.run("true")
     mine = f"ptb-{os.getpid()}-*"
@@ -374,7 +389,7 @@ def _in_a_new_process(*command: str, code: str, **variables: str) -> str:
 
 ASK = textwrap.dedent("""
     from posttrainbench.errors import SandboxUnavailable
-    from posttrainbench.sandboxes.bubblewrap import Bubblewrap
+    from posttrainbench.sandboxes.bubblewrap import BOMB_MARGIN, Bubblewrap
     try: print(Bubblewrap().isolation().isolated)
     except SandboxUnavailable as unavailable: print("UNAVAILABLE", unavailable)
 """)
@@ -431,7 +446,7 @@ import sys
 from pathlib import Path
 from posttrainbench.budget import Limits, MIB
 from posttrainbench.protocols import Mount, SandboxJob
-from posttrainbench.sandboxes.bubblewrap import Bubblewrap
+from posttrainbench.sandboxes.bubblewrap import BOMB_MARGIN, Bubblewrap
 workspace = Path(sys.argv[1])
 sandbox = Bubblewrap()
 print({guarantee for guarantee in sandbox.isolation().guarantees if not guarantee.holds})

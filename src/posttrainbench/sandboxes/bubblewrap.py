@@ -32,7 +32,7 @@ from posttrainbench.sandboxes.watchdog import watchdog_for
 
 _BARE = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}  # all that bubblewrap gets of our environment
 SETUP_S = 60.0  # to build a sandbox; it takes some 20 ms, but a node may be swapping
-BOMB_MARGIN = 2000  # processes by which a fork bomb may pass its limit before the watchdog sees it, at most
+BOMB_MARGIN = 2000  # processes by which a fork bomb may pass its limit before the watchdog sees it
 KILLED_FIRST = "500"  # when the whole machine is out of memory, the kernel picks the sandbox before us
 
 
@@ -49,8 +49,9 @@ class Bubblewrap:
     are shared; side channels; names of host paths in /proc/self/mountinfo and in compiled packages (names,
     not contents); which kernel and hardware the host has; an interpreter that needs libraries outside /usr
     and its own folder (Nix, Homebrew). Where no control group is writable the watchdog reacts within a few
-    hundred milliseconds, not at once. Started by root, the user inside is root to the host's kernel, though
-    without a capability and with nothing of the host writable: `isolation` says so; another user avoids it.
+    hundred milliseconds, not at once; if it is root who has none, a fork bomb gets far in them before Linux
+    6.14. Started by root, the user inside is root to the host's kernel, though without a capability and with
+    nothing of the host writable: `isolation` says so; to start as another user avoids it.
     """
 
     name = "bwrap"
@@ -220,7 +221,39 @@ def _set_limits(init_pid: int, limits: Limits, use_cgroups: bool) -> Group | Non
     waiting = (init_pid, *children(init_pid))
     for pid in waiting:
         _set_rlimits(pid, limits)
-    return _grouped(waiting, limits) if use_cgroups else None
+    _favour(init_pid)
+    group = _grouped(waiting, limits) if use_cgroups else None
+    if group is None or group.pids is None:
+        _cap_process_numbers(init_pid, limits.pids + BOMB_MARGIN)
+    return group
+
+
+def _favour(init_pid: int) -> None:
+    """Let the first process run before all others inside, where we may: it runs only to end them.
+
+    In a fork bomb it would wait its turn behind thousands before it could heed the kill.
+    """
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(init_pid, os.SCHED_OTHER | os.SCHED_RESET_ON_FORK, os.sched_param(0))
+        os.setpriority(os.PRIO_PROCESS, init_pid, -20)
+
+
+def _cap_process_numbers(init_pid: int, most: int) -> None:
+    """Let the sandbox's process numbers end at `most`, and a fork bomb with them; for root, on Linux 6.14.
+
+    Before that version, this setting was the whole host's. Others have RLIMIT_NPROC; root is exempt from it.
+    """
+    if os.getuid() != 0 or _kernel() < (6, 14):
+        return
+    write = f"echo {most} > /proc/sys/kernel/pid_max"
+    enter = ["nsenter", "--target", str(init_pid), "--pid", "--", "/bin/sh", "-c", write]
+    with contextlib.suppress(OSError):
+        subprocess.run(enter, capture_output=True, check=False, env=_BARE)
+
+
+def _kernel() -> tuple[int, int]:
+    major, minor = os.uname().release.split(".")[:2]
+    return int(major), int(re.sub(r"\D.*", "", minor))
 
 
 def _set_rlimits(pid: int, limits: Limits) -> None:
@@ -248,8 +281,7 @@ def _counts_by_namespace() -> bool:
 
     Before, it counted all that our user runs anywhere on the host.
     """
-    major, minor = os.uname().release.split(".")[:2]
-    return os.getuid() != 0 and (int(major), int(re.sub(r"\D.*", "", minor))) >= (5, 14)
+    return os.getuid() != 0 and _kernel() >= (5, 14)
 
 
 def _grouped(pids: tuple[int, ...], limits: Limits) -> Group | None:

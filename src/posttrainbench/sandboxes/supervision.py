@@ -143,11 +143,15 @@ class SupervisedProcess:
                 self._trouble = trouble
 
     def _watch(self, started: Started) -> None:
-        while not self._ended.wait(started.watchdog.period_s):
-            self._hits.note(started.group)
-            limit = started.watchdog.broken()
-            if limit is not None and started.tree.alive():
-                self._kill(limit)
+        try:
+            while not self._ended.wait(started.watchdog.period_s):
+                self._hits.note(started.group)
+                limit = started.watchdog.broken()
+                if limit is not None and started.tree.alive():
+                    self._kill(limit)
+        except Exception as trouble:  # nothing runs unwatched
+            self._trouble = trouble
+            self._kill("")
 
     def _settle(self, started: Started) -> SandboxEnd:
         """Collect what there is to say of a sandbox that is dead, and clear away its traces."""

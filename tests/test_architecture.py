@@ -10,12 +10,18 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "src" / "posttrainbench"
 DISCIPLINES = {"scoring", "auditing", "ranking"}
 PLURALS = {"agents", "sandboxes", "gateways", "engines", "benchmarks", "schedulers", "judges", "stores"}
+PLURALS |= {"graders"}
 PLURALS |= {"tinyworld", "datasets", "suites"}  # worlds, data sets and suites are data with a reader each
 DATA = {"tinyworld", "datasets"}  # which their siblings may read
 VERBS = {"flows"}
 SURFACES = {"cli", "report"}
 # Programs that run inside a sandbox: shown there, never imported here.
-PROGRAMS = (PACKAGE / "agents" / "scripted", PACKAGE / "workspace", PACKAGE / "gateways" / "relay.py")
+PROGRAMS = (
+    PACKAGE / "agents" / "scripted",
+    PACKAGE / "workspace",
+    PACKAGE / "gateways" / "relay.py",
+    PACKAGE / "benchmarks" / "trial_program.py",
+)
 VAGUE = {"util", "utils", "helper", "helpers", "common", "misc", "manager", "base"}
 EFFECTS = {"os", "pathlib", "subprocess", "socket", "shutil", "tempfile", "time", "random", "threading"}
 

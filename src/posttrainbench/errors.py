@@ -54,6 +54,10 @@ class Refused(PtbError):
     """A final model that may not be loaded; the text says what was found and what was expected."""
 
 
+class GradeUnavailable(PtbError):
+    """A grade that could not be had; the text says why. It makes a score a failure, never a zero."""
+
+
 class FailureKind(StrEnum):
     """Why a run has no score."""
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 from posttrainbench.budget import Limits
+from posttrainbench.grade import Grade, GradingSpend, Message
 from posttrainbench.ledger import Scalar
 from posttrainbench.record import AgentSpec, Isolation
 from posttrainbench.task import Policy, Task
@@ -19,6 +20,9 @@ from posttrainbench.task import Policy, Task
 if TYPE_CHECKING:
     from inspect_ai import Task as InspectTask
     from inspect_ai.model import Model as InspectModel
+    from inspect_ai.scorer import Scorer as InspectScorer
+
+Read = TypeVar("Read")
 
 WORKSPACE = "/workspace"  # where an agent finds its folder, in every sandbox that has paths of its own
 HOME = "/home/agent"
@@ -210,6 +214,63 @@ class Benchmark(Protocol):
 
     def inspect_task(self, split: str) -> InspectTask:
         """The Inspect task that scores a model on a split."""
+        ...
+
+
+class Grades(Protocol):
+    """Grades that were paid for, by the digest of what was asked."""
+
+    def find(self, digest: str) -> Grade | None:
+        """The grade of that request, or None."""
+        ...
+
+    def keep(self, digest: str, grade: Grade) -> None:
+        """Keep a grade, whole or not at all."""
+        ...
+
+
+class Grader(Protocol):
+    """The LLM that scores open-ended answers inside a benchmark. Entry points: `posttrainbench.graders`."""
+
+    name: str  # model and endpoint, as a record prints it
+
+    async def grade(self, messages: Sequence[Message], read: Callable[[str], Read | None]) -> Read:
+        """What `read` makes of the grader's reply; replies of which it makes None are asked for again.
+
+        Raises:
+            GradeUnavailable: no grade could be had; the text says why.
+        """
+        ...
+
+    def spend(self) -> GradingSpend:
+        """What all grades until now took."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringAids:
+    """What a scorer may need beside an answer: a grader to ask, a sandbox to execute programs in."""
+
+    grader: Grader | None = None
+    sandbox: Sandbox | None = None
+
+
+@runtime_checkable
+class ScoredOutside(Protocol):
+    """What a benchmark has beside `Benchmark` when no pure rule scores its answers.
+
+    Its Inspect task only generates. The evaluation sandbox has no network and may start no sandboxes, so the
+    answers leave it as text and are scored outside by `scorer`; without a sandbox, in the same process.
+    """
+
+    aids: tuple[str, ...]  # the fields of ScoringAids that it needs
+
+    def scorer(self, aids: ScoringAids) -> InspectScorer:
+        """The Inspect scorer of its answers.
+
+        Raises:
+            SetupError: an aid is missing; the text says how to provide it.
+        """
         ...
 
 

@@ -1,0 +1,1 @@
+"""Graders: LLMs that score open-ended answers inside a benchmark."""

@@ -7,7 +7,8 @@ from importlib.metadata import entry_points
 
 from rich.console import Console
 
-from posttrainbench.errors import UnknownName
+from posttrainbench.errors import InvalidFile, SetupError, UnknownName
+from posttrainbench.protocols import Benchmark
 from posttrainbench.report.listing import Listing, listing_json, listing_table
 
 
@@ -48,16 +49,26 @@ def benchmarks() -> Listing:
     rows = tuple(
         (
             benchmark.name,
-            len(benchmark.items("train")),
-            len(benchmark.items("dev")),
-            len(benchmark.items("sealed")),
+            *_sizes(benchmark),
             benchmark.hub_id,
             benchmark.data_digest[:12],
             benchmark.title,
         )
         for benchmark in installed()
     )
-    return Listing(("benchmark", "train", "dev", "sealed", "data_set", "digest", "title"), rows)
+    columns = ("benchmark", "data", "train", "dev", "sealed", "data_set", "digest", "title")
+    return Listing(columns, rows, for_scripts=("data_set", "digest"))
+
+
+def _sizes(benchmark: Benchmark) -> tuple[str, int | None, int | None, int | None]:
+    """Whether the data can be read here, and how many train, dev and sealed items they hold."""
+    try:
+        train, dev, sealed = (len(benchmark.items(split)) for split in ("train", "dev", "sealed"))
+    except InvalidFile:
+        return "damaged", None, None, None
+    except SetupError:
+        return "not imported", None, None, None
+    return "ready", train, dev, sealed
 
 
 def suites() -> Listing:

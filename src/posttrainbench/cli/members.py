@@ -24,6 +24,10 @@ ENGINES = {"transformers": "posttrainbench.engines.transformers:TransformersEngi
 BENCHMARKS = {
     "tiny_math": "posttrainbench.benchmarks.tiny_math:TinyMath",
     "tiny_tools": "posttrainbench.benchmarks.tiny_tools:TinyTools",
+    "aime2025": "posttrainbench.benchmarks.aime2025:Aime2025",
+    "bfcl": "posttrainbench.benchmarks.bfcl:Bfcl",
+    "gpqa_main": "posttrainbench.benchmarks.gpqa_main:GpqaMain",
+    "gsm8k": "posttrainbench.benchmarks.gsm8k:Gsm8k",
 }
 
 

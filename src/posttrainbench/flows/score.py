@@ -5,14 +5,19 @@ This is what runs inside the evaluation sandbox; `flows/evaluate.py` is the side
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from posttrainbench.errors import FailureKind
+from posttrainbench.flows.sample_progress import Progress, announced
 from posttrainbench.protocols import Benchmark, Engine
-from posttrainbench.record import Failure, Outcome, Stage
+from posttrainbench.record import Failure, Outcome, Score, Stage
 from posttrainbench.scoring.summary import SampleScore, summarise
+from posttrainbench.stores.samples import write_samples
 
 if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSample
@@ -20,14 +25,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ScoreJob:
-    """What the evaluation sandbox is asked to do; paths are those inside it."""
+    """What the evaluation sandbox is asked to do. Where the model lies, its command line says."""
 
     benchmark: str
     split: str
     engine: str
-    model: str
-    out: str
     chat_template: str
+    limit: int | None = None  # only the first so many samples: a look, no score of the benchmark
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUse:
+    """What one model (the evaluated one, a grader) was asked for in an evaluation."""
+
+    model: str
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float | None = None  # None: no price is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +50,53 @@ class ScoreResult:
 
     outcome: Outcome
     versions: tuple[tuple[str, str], ...]
+    uses: tuple[ModelUse, ...] = ()
 
 
 def score(
-    benchmark: Benchmark, engine: Engine, model: Path, chat_template: str, split: str, out: Path
-) -> Outcome:
-    """The score of the model at `model` on a split; `out` gets Inspect's .eval log."""
+    benchmark: Benchmark,
+    engine: Engine,
+    job: ScoreJob,
+    model: Path,
+    out: Path,
+    on_progress: Callable[[Progress], None] | None = None,
+    versions: tuple[tuple[str, str], ...] = (),
+) -> ScoreResult:
+    """What `job` asks for, of the model at `model`; `out` gets Inspect's .eval log and each sample's score.
+
+    Args:
+        on_progress: hears of every finished sample, one caller per process at a time.
+        versions: of the packages that were used, for the result.
+    """
     from inspect_ai import eval as inspect_eval
 
-    logs = inspect_eval(
-        benchmark.inspect_task(split),
-        model=engine.inspect_model(model, chat_template),
-        log_dir=str(out),
-        log_format="eval",
-        display="none",
-        max_samples=1024,
-        score_display=False,
-        log_realtime=False,
-        fail_on_error=False,
+    task = benchmark.inspect_task(job.split)
+    samples = len(task.dataset) if job.limit is None else min(job.limit, len(task.dataset))
+    with announced(samples, on_progress) if on_progress else nullcontext():
+        logs = inspect_eval(
+            task,
+            model=engine.inspect_model(model, job.chat_template),
+            limit=job.limit,
+            log_dir=str(out),
+            log_format="eval",
+            display="none",
+            max_samples=1024,
+            score_display=False,
+            log_realtime=False,
+            fail_on_error=False,
+        )
+    outcome = outcome_of(logs[0])
+    if isinstance(outcome, Score):
+        write_samples(out, [_sample_score(sample) for sample in logs[0].samples or []])
+    return ScoreResult(outcome, versions, uses_of(logs[0]))
+
+
+def uses_of(log: EvalLog) -> tuple[ModelUse, ...]:
+    """Tokens and cost of every model that a log names."""
+    return tuple(
+        ModelUse(name, use.input_tokens, use.output_tokens, use.total_cost)
+        for name, use in log.stats.model_usage.items()
     )
-    return outcome_of(logs[0])
 
 
 def outcome_of(log: EvalLog) -> Outcome:
@@ -64,7 +105,7 @@ def outcome_of(log: EvalLog) -> Outcome:
     if log.status != "success":
         why = log.error.message if log.error else log.status
         return Failure(FailureKind.EVALUATION_FAILED, Stage.EVALUATE, f"the evaluation ended early: {why}")
-    broken = [sample for sample in samples if sample.error or not sample.scores]
+    broken = [sample for sample in samples if sample.error or _value(sample) is None]
     if broken or not samples:
         first = broken[0].error.message if broken and broken[0].error else "no score"
         reason = f"{len(broken)} of {len(samples)} samples have no score (the first: {first})"
@@ -73,6 +114,22 @@ def outcome_of(log: EvalLog) -> Outcome:
 
 
 def _sample_score(sample: EvalSample) -> SampleScore:
-    scores = sample.scores or {}
-    value = next(iter(scores.values())).as_float()
+    value = _value(sample)
+    assert value is not None
     return SampleScore(str(sample.id), value, str(sample.metadata.get("part", "")))
+
+
+def _value(sample: EvalSample) -> float | None:
+    """The sample's first score, or None when there is none that is a number.
+
+    Inspect's scorers may answer with letters: correct, incorrect, and no answer, which earns nothing.
+    """
+    from inspect_ai.scorer import CORRECT, INCORRECT, NOANSWER
+
+    score = next(iter((sample.scores or {}).values()), None)
+    if score is None:
+        return None
+    if isinstance(score.value, str):
+        return {CORRECT: 1.0, INCORRECT: 0.0, NOANSWER: 0.0}.get(score.value)
+    value = score.as_float()
+    return value if isfinite(value) else None

@@ -20,22 +20,23 @@ class Listing:
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Value, ...], ...]
+    for_scripts: tuple[str, ...] = ()  # columns that a terminal has no room for
 
 
 def listing_table(listing: Listing) -> Table:
     """The list for a terminal: names are never cut, the last column wraps."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    last = len(listing.columns) - 1
-    for position, column in enumerate(listing.columns):
+    shown = [n for n, column in enumerate(listing.columns) if column not in listing.for_scripts]
+    for position in shown:
         numeric = any(isinstance(row[position], int | float) for row in listing.rows)
         table.add_column(
-            column.replace("_", " "),
+            listing.columns[position].replace("_", " "),
             justify="right" if numeric else "left",
-            no_wrap=position != last,
+            no_wrap=position != shown[-1],
             overflow="fold",
         )
     for row in listing.rows:
-        first, *others = (Text(_cell(value)) for value in row)
+        first, *others = (Text(_cell(row[position])) for position in shown)
         table.add_row(Text(first.plain, style="bold"), *others)
     return table
 

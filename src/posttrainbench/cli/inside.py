@@ -1,6 +1,8 @@
-"""The program inside an evaluation sandbox: reads a ScoreJob, writes result.json beside the log.
+"""The program inside an evaluation sandbox: reads a ScoreJob, writes result.json beside it.
 
-Usage: python -m posttrainbench.cli.inside JOB.json
+Usage: python -m posttrainbench.cli.inside JOB.json MODEL
+
+The paths come as arguments: where nothing isolates, they are the host's, and only arguments are rewritten.
 """
 
 from __future__ import annotations
@@ -10,22 +12,27 @@ from importlib.metadata import version
 from pathlib import Path
 
 from posttrainbench.cli.members import benchmark_named, engine_named
-from posttrainbench.flows.score import ScoreJob, ScoreResult, score
+from posttrainbench.flows.sample_progress import Progress
+from posttrainbench.flows.score import ScoreJob, score
 from posttrainbench.stores.codec import from_json, to_json
 from posttrainbench.stores.files import write_atomic
 
 RECORDED = ("inspect-ai", "transformers", "torch", "safetensors")
 
 
-def main(job_path: str) -> None:
+def main(job_path: str, model: str) -> None:
     """Answer one job."""
+    out = Path(job_path).parent
     job = from_json(ScoreJob, Path(job_path).read_text(), job_path)
-    out = Path(job.out)
+    versions = tuple((name, version(name)) for name in RECORDED)
     benchmark, engine = benchmark_named(job.benchmark), engine_named(job.engine)
-    outcome = score(benchmark, engine, Path(job.model), job.chat_template, job.split, out)
-    result = ScoreResult(outcome, tuple((name, version(name)) for name in RECORDED))
+    result = score(benchmark, engine, job, Path(model), out, _tell, versions)
     write_atomic(out / "result.json", to_json(result))
 
 
+def _tell(progress: Progress) -> None:
+    print(progress.line, flush=True)  # noqa: T201 - read by whoever started the sandbox
+
+
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2])

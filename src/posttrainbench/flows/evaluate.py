@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from posttrainbench.budget import Limits
 from posttrainbench.errors import FailureKind, InvalidFile
+from posttrainbench.flows.sample_progress import Progress, ProgressReader
 from posttrainbench.flows.score import ScoreJob, ScoreResult
 from posttrainbench.protocols import Mount, Sandbox, SandboxEnd, SandboxJob
-from posttrainbench.record import Evaluated, Failure, Outcome, Stage
+from posttrainbench.record import Evaluated, Failure, Stage
 from posttrainbench.stores.codec import from_json, to_json
 from posttrainbench.stores.files import write_atomic
 from posttrainbench.stores.trees import read_text
@@ -31,56 +32,65 @@ class Evaluator:
     chat_template: str
     limits: Limits
     timeout_s: float = 3600.0
+    mounts: tuple[Mount, ...] = ()  # what the benchmark's data need
+    environment: Mapping[str, str] = field(default_factory=dict)
+    on_progress: Callable[[Progress], None] | None = None
 
     def evaluate(self, model: Path, split: str, out: Path) -> Evaluated:
         """The outcome of a model folder on a split; `out` keeps the job, its output and Inspect's log."""
         started = time.monotonic()
+        result = self.score(model, split, out)
+        return Evaluated(result.outcome, split, time.monotonic() - started, result.versions)
+
+    def score(self, model: Path, split: str, out: Path, limit: int | None = None) -> ScoreResult:
+        """As `evaluate`, over the first `limit` samples only, with what each model was asked for."""
         out.mkdir(parents=True, exist_ok=True)
-        job = ScoreJob(self.benchmark, split, self.engine, MODEL, OUT, self.chat_template)
+        job = ScoreJob(self.benchmark, split, self.engine, self.chat_template, limit)
         write_atomic(out / "job.json", to_json(job))
         with (out / "output.log").open("wb") as log:
             end = self._run(model, out, log.write)
-        outcome, versions = self._answer(out, end)
-        return Evaluated(outcome, split, time.monotonic() - started, versions)
+        return self._answer(out, end)
 
     def _run(self, model: Path, out: Path, on_output: Callable[[bytes], object]) -> SandboxEnd | None:
         """The sandbox's end, or None when it was stopped at the time limit."""
+        reader = ProgressReader(self.on_progress) if self.on_progress else None
+
+        def read(chunk: bytes) -> None:
+            on_output(chunk)
+            if reader is not None:
+                reader.read(chunk)
+
         job = SandboxJob(
-            argv=(*INSIDE, f"{OUT}/job.json"),
+            argv=(*INSIDE, f"{OUT}/job.json", MODEL),
             workdir=OUT,
             limits=self.limits,
-            mounts=(Mount(model, MODEL), Mount(out, OUT, writable=True)),
+            mounts=(Mount(model, MODEL), Mount(out, OUT, writable=True), *self.mounts),
             environment={
                 "HF_HUB_OFFLINE": "1",
                 "INSPECT_LOG_LEVEL": "error",
                 "TOKENIZERS_PARALLELISM": "false",
+                **self.environment,
             },
             package=True,
             watched=(out,),
         )
-        process = self.sandbox.start(job, lambda chunk: _discard(on_output(chunk)))
+        process = self.sandbox.start(job, read)
         end = process.wait(self.timeout_s)
         if end is None:
             process.stop(grace_s=0)
         return end
 
-    def _answer(self, out: Path, end: SandboxEnd | None) -> tuple[Outcome, tuple[tuple[str, str], ...]]:
+    def _answer(self, out: Path, end: SandboxEnd | None) -> ScoreResult:
         if end is None:
-            return _failure(f"no result within {self.timeout_s:.0f} s"), ()
+            return _failure(f"no result within {self.timeout_s:.0f} s")
         if end.exit_code != 0:
             why = f"hit its {end.limit} limit" if end.limit else f"ended with status {end.exit_code}"
-            return _failure(f"the evaluator {why}; see {out.name}/output.log"), ()
+            return _failure(f"the evaluator {why}; see {out.name}/output.log")
         try:
-            text = read_text(out, "result.json", RESULT_CAP_BYTES)
-            result = from_json(ScoreResult, text, "result.json")
+            return from_json(ScoreResult, read_text(out, "result.json", RESULT_CAP_BYTES), "result.json")
         except (OSError, InvalidFile) as error:
-            return _failure(f"the evaluator left no readable result: {error}"), ()
-        return result.outcome, result.versions
+            return _failure(f"the evaluator left no readable result: {error}")
 
 
-def _failure(reason: str) -> Failure:
-    return Failure(FailureKind.EVALUATION_FAILED, Stage.EVALUATE, reason)
-
-
-def _discard(_: object) -> None:
-    return None
+def _failure(reason: str) -> ScoreResult:
+    return ScoreResult(Failure(FailureKind.EVALUATION_FAILED, Stage.EVALUATE, reason), ())

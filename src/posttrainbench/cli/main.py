@@ -139,6 +139,43 @@ def list_(
     listing(what, as_json)
 
 
+data_app = typer.Typer(
+    help="Get benchmark data onto this machine, and say which are there.", no_args_is_help=True
+)
+app.add_typer(data_app, name="data")
+
+
+@data_app.command("import")
+def data_import(
+    folder: Annotated[Path, typer.Argument(help="A folder that holds the files.", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Copy benchmark data from a folder; only the published content is accepted."""
+    from posttrainbench.cli.data import import_ as verb
+
+    verb(folder, as_json)
+
+
+@data_app.command("fetch")
+def data_fetch(
+    benchmarks: Annotated[list[str] | None, typer.Argument(help="Only these; default: all.")] = None,
+    host: Annotated[str | None, typer.Option(help="A mirror of raw.githubusercontent.com.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Download benchmark data from their sources; only the published content is accepted."""
+    from posttrainbench.cli.data import fetch_ as verb
+
+    verb(benchmarks or (), host, as_json)
+
+
+@data_app.command("list")
+def data_list(as_json: Json = False) -> None:
+    """List every file of benchmark data and whether it can be used."""
+    from posttrainbench.cli.data import list_ as verb
+
+    verb(as_json)
+
+
 @app.callback(invoke_without_command=True)
 def version(
     show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,

@@ -12,6 +12,8 @@ import io
 import os
 import zipfile
 import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -24,6 +26,8 @@ from posttrainbench.protocols import Mount
 
 VARIABLE = "PTB_DATA"
 INSIDE = "/data"  # where an evaluation sandbox finds the folder
+LARGEST_BYTES = 64_000_000  # far above any of ours
+_GZIP = b"\x1f\x8b"
 # Published by the data set's authors in its README: it keeps crawlers out, not readers.
 ZIP_PASSWORD = b"deserted-untie-orchid"
 
@@ -39,15 +43,23 @@ def data_folder() -> Path:
     return Path(home).expanduser() / "posttrainbench" / "data"
 
 
-def mounts_inside() -> tuple[Mount, ...]:
-    """What an evaluation sandbox must be shown to find the data; nothing while there are none."""
+@dataclass(frozen=True, slots=True)
+class DataView:
+    """What an evaluation sandbox needs to find the data: the folder shown inside, and its name there."""
+
+    mounts: tuple[Mount, ...]
+    environment: Mapping[str, str]
+
+
+def view_inside() -> DataView:
+    """The data folder as an evaluation sandbox must be shown it; nothing while there is none.
+
+    For evaluation sandboxes only: an agent must never see it.
+    """
     folder = data_folder()
-    return (Mount(folder.resolve(), INSIDE),) if folder.is_dir() else ()
-
-
-def environment_inside() -> dict[str, str]:
-    """The environment variable by which our code finds the data inside an evaluation sandbox."""
-    return {VARIABLE: INSIDE}
+    if not folder.is_dir():
+        return DataView((), {})
+    return DataView((Mount(folder.resolve(), INSIDE),), {VARIABLE: INSIDE})
 
 
 def find(file: DataFile, folder: Path) -> Path | None:
@@ -66,28 +78,39 @@ def content_of(file: DataFile, path: Path) -> bytes:
     """The uncompressed content of `path`, which is the one that `file` names.
 
     Raises:
-        InvalidFile: its digest is another.
+        InvalidFile: it cannot be read, or is another.
     """
     try:
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise InvalidFile(f"{path} cannot be read: {error}") from error
-    check(file, content, str(path))
-    return content
+        return checked(file, path.read_bytes(), str(path))
+    except OSError as error:
+        raise InvalidFile(f"{path} cannot be read: {error.strerror}") from error
 
 
-def check(file: DataFile, content: bytes, where: str) -> None:
-    """Nothing, when `content` is what `file` names.
+def checked(file: DataFile, content: bytes, where: str) -> bytes:
+    """`content`, uncompressed, which is what `file` names.
 
     Raises:
-        InvalidFile: its digest is another.
+        InvalidFile: it is another; the text says in what.
     """
+    if content.startswith(_GZIP):
+        content = _decompressed(content, where)
     digest = hashlib.sha256(content).hexdigest()
-    if digest != file.sha256:
-        found, wanted = f"sha256 {digest[:12]}...", f"expected {file.sha256[:12]}..."
-        raise InvalidFile(f"{where} is not the published {file.name}: {found}, {wanted}")
+    if digest == file.sha256:
+        return content
+    rows = len(content.splitlines())
+    if file.name.endswith(".jsonl") and rows != file.rows:
+        raise InvalidFile(f"{where} is not the published {file.name}: {rows} rows instead of {file.rows}")
+    found, wanted = f"its sha256 is {digest[:12]}...", f"instead of {file.sha256[:12]}..."
+    raise InvalidFile(f"{where} is not the published {file.name}: {found} {wanted}")
+
+
+def _decompressed(content: bytes, where: str) -> bytes:
+    """The first `LARGEST_BYTES` of what is compressed; no published file is larger."""
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
+            return stream.read(LARGEST_BYTES)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InvalidFile(f"{where} cannot be decompressed: {error}") from error
 
 
 def read_rows(file: DataFile, row: type[Row]) -> tuple[Row, ...]:

@@ -7,9 +7,9 @@ from pathlib import Path
 from uuid import uuid4
 
 
-def write_atomic(path: Path, text: str) -> None:
-    """Put `text` at `path` at once, over what was there."""
-    temporary = _written(path, text)
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Put `content` (text as UTF-8) at `path` at once, over what was there."""
+    temporary = _written(path, content)
     temporary.replace(path)
 
 
@@ -26,12 +26,12 @@ def publish(path: Path, text: str) -> None:
         temporary.unlink()
 
 
-def _written(path: Path, text: str) -> Path:
-    """A file beside `path` with `text` in it, on the disk and not only in memory."""
+def _written(path: Path, content: str | bytes) -> Path:
+    """A file beside `path` with `content` in it, on the disk and not only in memory."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
+    with temporary.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
     return temporary

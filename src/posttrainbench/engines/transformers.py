@@ -1,13 +1,19 @@
-"""The `transformers` engine: any causal model on a CPU or a GPU, in batches.
+"""The `transformers` engine: any causal model on a CPU or a GPU, many samples at once.
 
-Prompts go through the chat template that it is given, never through one that lies with the model. Sampling
-follows the model's (admitted) generation settings. Nothing is asked of a hub: the model is a folder.
+Prompts go through the chat template that it is given, never through one that lies with the model; an empty
+template means none: the contents of the messages, one after the other. Sampling follows the model's
+(admitted) generation settings, unless the task says otherwise. Nothing is asked of a hub: the model is a
+folder.
+
+A tool choice that forces a call is not enforced: the model is shown the tools and may write what it likes.
 """
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,43 +23,37 @@ from inspect_ai.model import (
     ChatCompletionChoice,
     ChatMessage,
     ChatMessageAssistant,
+    ChatMessageTool,
+    Content,
+    ContentReasoning,
+    ContentText,
     GenerateConfig,
     Model,
     ModelAPI,
     ModelOutput,
     ModelUsage,
+    StopReason,
     get_model,
     modelapi,
 )
-from inspect_ai.tool import ToolChoice, ToolInfo
+from inspect_ai.tool import ToolCall, ToolChoice, ToolInfo
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
-from posttrainbench.engines.batching import Batcher
+from posttrainbench.engines.capacity import capacity_of, threads_for
+from posttrainbench.engines.decoding import Completion, Decoder, Prompt
+from posttrainbench.engines.sampling import Sampling
+from posttrainbench.engines.tool_calls import FORMATS, OTHER_MODELS, taken_apart
 
-BATCH_SIZE = 64
-IN_FLIGHT = 1024  # samples that may wait for a place in a batch; they cost memory, not compute
+IN_FLIGHT = 4096  # samples that may wait for a place; they cost memory, not compute
+DEFAULT_MAX_TOKENS = 1024
+LOWERED = "lowered_max_tokens"  # in an output's metadata: a token limit that could not be kept, and why
 
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """One rendered prompt and how far its completion may go."""
-
-    tokens: tuple[int, ...]
-    max_new_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """The tokens after a prompt, without the end-of-text token; `cut` when the limit ended them."""
-
-    text: str
-    n_tokens: int
-    cut: bool
+_THOUGHT = re.compile(r"\A\s*<think>(.*?)</think>\s*", re.DOTALL)
 
 
 class LoadedModel:
-    """A model and its tokenizer in memory."""
+    """A model and its tokenizer in memory, ready to decode."""
 
     def __init__(self, folder: Path, chat_template: str) -> None:
         disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -65,35 +65,24 @@ class LoadedModel:
         self.model = model.to(self.device).eval()
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self.chat_template = chat_template
-        self.end_tokens = _end_tokens(self.model.generation_config.eos_token_id)
-        torch.manual_seed(0)
+        self.sampling = Sampling.of(self.model.generation_config)
+        self.tool_formats = FORMATS.get(self.model.config.model_type, OTHER_MODELS)
+        capacity = capacity_of(self.model, self.device)
+        self.decoder = Decoder(self.model, self.tokenizer, capacity, threads_for(self.model))
 
-    def render(self, messages: list[dict[str, str]]) -> tuple[int, ...]:
+    def render(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> tuple[int, ...]:
         """Messages as tokens, ready for the assistant's turn."""
+        if not self.chat_template:
+            text = "\n\n".join(message["content"] for message in messages)
+            return tuple(self.tokenizer(text)["input_ids"])
         text = self.tokenizer.apply_chat_template(
-            messages, chat_template=self.chat_template, add_generation_prompt=True, tokenize=False
+            messages,
+            tools=tools or None,
+            chat_template=self.chat_template,
+            add_generation_prompt=True,
+            tokenize=False,
         )
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    @torch.inference_mode()
-    def complete(self, prompts: Sequence[Prompt]) -> list[Completion]:
-        """A completion per prompt, in order; all prompts of a call have the same limit."""
-        width = max(len(prompt.tokens) for prompt in prompts)
-        padding = self.model.generation_config.pad_token_id or 0
-        rows = [[padding] * (width - len(p.tokens)) + list(p.tokens) for p in prompts]
-        mask = [[0] * (width - len(p.tokens)) + [1] * len(p.tokens) for p in prompts]
-        out = self.model.generate(
-            input_ids=torch.tensor(rows, device=self.device),
-            attention_mask=torch.tensor(mask, device=self.device),
-            max_new_tokens=prompts[0].max_new_tokens,
-            pad_token_id=padding,
-        )
-        return [self._completion(row[width:]) for row in out.tolist()]
-
-    def _completion(self, tokens: list[int]) -> Completion:
-        end = next((place for place, token in enumerate(tokens) if token in self.end_tokens), None)
-        text = self.tokenizer.decode(tokens[:end], skip_special_tokens=True)
-        return Completion(text, len(tokens[:end]), cut=end is None)
 
 
 @modelapi(name="transformers")
@@ -110,12 +99,6 @@ class TransformersAPI(ModelAPI):
     ) -> None:
         super().__init__(model_name, base_url, api_key, config=config or GenerateConfig())
         self.chat_template = chat_template
-        self.batcher = Batcher[Prompt, Completion](
-            lambda prompts: self.loaded.complete(prompts),  # noqa: PLW0108 - not loaded yet
-            BATCH_SIZE,
-            lambda prompt: prompt.max_new_tokens,
-            lambda prompt: len(prompt.tokens),
-        )
 
     @cached_property
     def loaded(self) -> LoadedModel:
@@ -125,21 +108,42 @@ class TransformersAPI(ModelAPI):
     async def generate(
         self,
         input: list[ChatMessage],
-        tools: list[ToolInfo],  # noqa: ARG002 - Inspect's signature; our tasks name tools in the prompt
-        tool_choice: ToolChoice,  # noqa: ARG002
+        tools: list[ToolInfo],
+        tool_choice: ToolChoice,
         config: GenerateConfig,
     ) -> ModelOutput:
-        messages = [{"role": message.role, "content": message.text} for message in input]
-        prompt = Prompt(self.loaded.render(messages), config.max_tokens or 1024)
-        done = await self.batcher.ask(prompt)
-        message = ChatMessageAssistant(content=done.text, model=self.model_name, source="generate")
-        total = len(prompt.tokens) + done.n_tokens
+        offered = [] if tool_choice == "none" else tools
+        tokens = self.loaded.render([_plain(m) for m in input], [_schema(tool) for tool in offered])
+        prompt = Prompt(
+            tokens,
+            config.max_tokens or DEFAULT_MAX_TOKENS,
+            _sampling(self.loaded.sampling, config),
+            tuple(config.stop_seqs or ()),
+            config.seed or 0,
+        )
+        done = await asyncio.wrap_future(self.loaded.decoder.submit(prompt))
+        return self._output(len(tokens), done, with_tools=bool(offered))
+
+    def _output(self, n_prompt: int, done: Completion, with_tools: bool) -> ModelOutput:
+        spoken = taken_apart(done.text, self.loaded.tool_formats if with_tools else ())
+        calls = [
+            ToolCall(id=f"call_{place}", function=call.name, arguments=dict(call.arguments))
+            for place, call in enumerate(spoken.calls)
+        ]
+        message = ChatMessageAssistant(
+            content=_contents(spoken.text),
+            tool_calls=calls or None,
+            model=self.model_name,
+            source="generate",
+        )
+        stop: StopReason = "max_tokens" if done.cut else ("tool_calls" if calls else "stop")
         return ModelOutput(
             model=self.model_name,
-            choices=[ChatCompletionChoice(message=message, stop_reason="max_tokens" if done.cut else "stop")],
+            choices=[ChatCompletionChoice(message=message, stop_reason=stop)],
             usage=ModelUsage(
-                input_tokens=len(prompt.tokens), output_tokens=done.n_tokens, total_tokens=total
+                input_tokens=n_prompt, output_tokens=done.n_tokens, total_tokens=n_prompt + done.n_tokens
             ),
+            metadata={LOWERED: asdict(done.lowered)} if done.lowered else None,
         )
 
     def max_connections(self) -> int:
@@ -156,7 +160,54 @@ class TransformersEngine:
         return get_model(f"transformers/{model}", chat_template=chat_template, memoize=False)
 
 
-def _end_tokens(ids: int | list[int] | None) -> frozenset[int]:
-    if ids is None:
-        return frozenset()
-    return frozenset(ids if isinstance(ids, list) else [ids])
+def _sampling(settings: Sampling, config: GenerateConfig) -> Sampling:
+    """The model's settings, where the task does not say otherwise."""
+    return replace(
+        settings,
+        temperature=settings.temperature if config.temperature is None else config.temperature,
+        top_k=settings.top_k if config.top_k is None else config.top_k,
+        top_p=settings.top_p if config.top_p is None else config.top_p,
+    )
+
+
+def _plain(message: ChatMessage) -> dict[str, Any]:
+    """A message as chat templates know it."""
+    plain: dict[str, Any] = {"role": message.role, "content": message.text}
+    if isinstance(message, ChatMessageAssistant):
+        thoughts = _thoughts(message.content)
+        if thoughts:
+            plain["reasoning_content"] = thoughts
+        if message.tool_calls:
+            plain["tool_calls"] = [
+                {"type": "function", "function": {"name": call.function, "arguments": call.arguments}}
+                for call in message.tool_calls
+            ]
+    if isinstance(message, ChatMessageTool):
+        plain["name"] = message.function or ""
+    return plain
+
+
+def _thoughts(content: str | Sequence[Content]) -> str:
+    if isinstance(content, str):
+        return ""
+    return "\n".join(part.reasoning for part in content if isinstance(part, ContentReasoning))
+
+
+def _schema(tool: ToolInfo) -> dict[str, Any]:
+    """A tool as chat templates know it."""
+    return {
+        "type": "function",
+        "function": {
+            "name": tool.name,
+            "description": tool.description,
+            "parameters": tool.parameters.model_dump(exclude_none=True),
+        },
+    }
+
+
+def _contents(text: str) -> str | list[Content]:
+    """What the assistant said; a thinking block at its beginning apart, as servers' answers are read too."""
+    found = _THOUGHT.match(text)
+    if not found:
+        return text
+    return [ContentReasoning(reasoning=found.group(1).strip()), ContentText(text=text[found.end() :])]

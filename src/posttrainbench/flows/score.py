@@ -22,6 +22,9 @@ from posttrainbench.stores.samples import write_samples
 if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSample
 
+# Inspect's letters for correct, incorrect and no answer; an answer that was not given earns nothing.
+GRADES = {"C": 1.0, "I": 0.0, "N": 0.0}
+
 
 @dataclass(frozen=True, slots=True)
 class ScoreJob:
@@ -120,16 +123,11 @@ def _sample_score(sample: EvalSample) -> SampleScore:
 
 
 def _value(sample: EvalSample) -> float | None:
-    """The sample's first score, or None when there is none that is a number.
-
-    Inspect's scorers may answer with letters: correct, incorrect, and no answer, which earns nothing.
-    """
-    from inspect_ai.scorer import CORRECT, INCORRECT, NOANSWER
-
+    """The sample's first score, or None when there is none that is a number."""
     score = next(iter((sample.scores or {}).values()), None)
     if score is None:
         return None
     if isinstance(score.value, str):
-        return {CORRECT: 1.0, INCORRECT: 0.0, NOANSWER: 0.0}.get(score.value)
+        return GRADES.get(score.value)
     value = score.as_float()
     return value if isfinite(value) else None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
 from posttrainbench.record import Part, Score
+
+WEIGHT, SHARES = "weight", "shares"  # what a scorer may tell beside a value
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,18 @@ class SampleScore:
     part: str = ""
     weight: float = 1.0
     shares: tuple[tuple[str, float], ...] = ()
+
+
+def sample_score(sample_id: str, value: float, part: str, told: Mapping[str, object]) -> SampleScore:
+    """A sample's score, with the weight and the shares that its scorer may have told beside the value."""
+    weight, shares = told.get(WEIGHT, 1.0), told.get(SHARES, {})
+    return SampleScore(
+        sample_id,
+        value,
+        part,
+        float(weight) if isinstance(weight, int | float) else 1.0,
+        tuple((str(n), float(v)) for n, v in shares.items()) if isinstance(shares, Mapping) else (),
+    )
 
 
 def summarise(samples: Sequence[SampleScore]) -> Score:

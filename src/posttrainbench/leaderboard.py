@@ -185,6 +185,11 @@ class PublishedEntry:
     runs: int
     sd: float | None = None  # sample standard deviation over the runs; None for one run
 
+    @property
+    def label(self) -> str:
+        """`Claude Opus 4.6 (Claude Code)`."""
+        return f"{self.agent} ({self.scaffold})" if self.scaffold else self.agent
+
 
 @dataclass(frozen=True, slots=True)
 class PublishedFigures:

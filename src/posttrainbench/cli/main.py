@@ -94,14 +94,28 @@ def rank(
     policy: Annotated[
         str, typer.Option(help="What a failed or disqualified cell counts as: paper, exclude.")
     ] = "paper",
+    with_: Annotated[
+        str | None,
+        typer.Option("--with", help="Put beside it: published, or a table of overall scores."),
+    ] = None,
+    references: Annotated[
+        Path | None, typer.Option(help="Base scores that the suite lacks: TOML, or the published tables.")
+    ] = None,
+    compare: Annotated[
+        tuple[str, str] | None, typer.Option(metavar="A B", help="Instead: does agent A beat agent B?")
+    ] = None,
     format_: Annotated[str, typer.Option("--format", help="table, json, csv, markdown or svg.")] = "table",
     as_json: Json = False,
     out: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
 ) -> None:
     """Rank the agents of a folder of runs."""
+    from posttrainbench.cli.rank import Asked, compare_two
     from posttrainbench.cli.rank import rank as verb
 
-    verb(runs, suite, policy, "json" if as_json else format_, out)
+    if compare is not None:
+        compare_two(Asked(runs, suite, policy, references, with_), *compare, as_json)
+    else:
+        verb(runs, suite, policy, "json" if as_json else format_, out, references, with_)
 
 
 @app.command()

@@ -55,9 +55,9 @@ def draw_published(entry: PublishedEntry, draws: int, seed: int) -> Drawn:
     """A published total, drawn from a normal distribution with the error of its mean over runs."""
     left_out = ("its items: only its total is published",)
     if entry.sd is None or entry.runs < 2:
-        return Drawn(entry.agent, np.full(draws, entry.mean), 0, (*left_out, "its runs: there is one"))
+        return Drawn(entry.label, np.full(draws, entry.mean), 0, (*left_out, "its runs: there is one"))
     error = entry.sd / math.sqrt(entry.runs)
-    return Drawn(entry.agent, np.random.default_rng(seed).normal(entry.mean, error, draws), 0, left_out)
+    return Drawn(entry.label, np.random.default_rng(seed).normal(entry.mean, error, draws), 0, left_out)
 
 
 def with_rank_ranges(board: Leaderboard, drawn: Sequence[Drawn]) -> Leaderboard:

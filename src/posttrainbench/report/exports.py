@@ -8,7 +8,7 @@ import json
 import re
 from dataclasses import asdict
 
-from posttrainbench.leaderboard import Cell, CellRun, Entry, Leaderboard, Mark
+from posttrainbench.leaderboard import Cell, CellRun, Entry, Leaderboard, Mark, PublishedEntry
 from posttrainbench.record import Score
 from posttrainbench.report import wording
 from posttrainbench.report.visible import visible
@@ -125,7 +125,7 @@ def to_markdown(leaderboard: Leaderboard) -> str:
     heads = ["#", "agent", "", "score", "± items", "± seeds", "n", *(["novel"] if novel else [])]
     heads += [markdown_text(name) for name in leaderboard.benchmarks]
     aligned = ["--:", ":--", ":--", *["--:"] * (len(heads) - 3)]
-    rows = [heads, aligned, *(_markdown_row(entry, leaderboard, novel) for entry in leaderboard.entries)]
+    rows = [heads, aligned, *(_markdown_row(row, leaderboard, novel) for row in wording.rows(leaderboard))]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     notes = "\n".join(
         f"- {_symbol_text((note.mark,))} **{markdown_text(note.agent)}** {markdown_text(note.text)}"
@@ -137,7 +137,11 @@ def to_markdown(leaderboard: Leaderboard) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _markdown_row(entry: Entry, leaderboard: Leaderboard, novel: bool) -> list[str]:
+def _markdown_row(entry: Entry | PublishedEntry, leaderboard: Leaderboard, novel: bool) -> list[str]:
+    if isinstance(entry, PublishedEntry):
+        name = markdown_text(visible(entry.label, 60))
+        known = ["", name, wording.PUBLISHED[0], points(entry.mean), "", points(entry.sd), str(entry.runs)]
+        return known + [""] * (len(leaderboard.benchmarks) + novel)
     total, part = entry.total, entry.part(NOVEL)
     score = wording.score_text(entry)
     return [

@@ -11,7 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from posttrainbench.leaderboard import BenchmarkColumn, Entry, Leaderboard, Mark
+from posttrainbench.leaderboard import BenchmarkColumn, Entry, Leaderboard, Mark, PublishedEntry
 from posttrainbench.report import wording
 from posttrainbench.report.visible import visible
 from posttrainbench.report.wording import NOVEL, points
@@ -29,10 +29,12 @@ AGENT_WIDTH = 40
 GIVEN_UP: tuple[frozenset[str], ...] = (
     frozenset(),
     frozenset({"seeds"}),
+    frozenset({"seeds", "ranks"}),
     frozenset({"benchmarks"}),
     frozenset({"benchmarks", "seeds"}),
-    frozenset({"benchmarks", "seeds", NOVEL}),
-    frozenset({"benchmarks", "seeds", NOVEL, "spread"}),
+    frozenset({"benchmarks", "seeds", "ranks"}),
+    frozenset({"benchmarks", "seeds", "ranks", NOVEL}),
+    frozenset({"benchmarks", "seeds", "ranks", NOVEL, "spread"}),
 )
 
 
@@ -43,6 +45,7 @@ class _Column:
     heading: str
     cell: Callable[[Entry], Text]
     group: str = ""
+    published: Callable[[PublishedEntry], str] = lambda _: ""  # how another's published entry reads in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +77,24 @@ class LeaderboardView:
         board = self.leaderboard
         columns = [
             _Column("#", lambda entry: Text(wording.rank_text(entry, board))),
-            _Column("agent", _agent),
-            _Column("", lambda entry: _symbols(entry.marks, ascii_only)),
-            _Column("score", _score),
+            _Column("agent", _agent, published=lambda e: visible(e.label, AGENT_WIDTH)),
+            _Column(
+                "",
+                lambda entry: _symbols(entry.marks, ascii_only),
+                published=lambda _: wording.PUBLISHED[1 if ascii_only else 0],
+            ),
+            _Column("score", _score, published=lambda e: points(e.mean)),
             _Column("±\nitems", lambda e: Text(points(e.total.sampling_stderr if e.total else None))),
-            _Column("±\nseeds", lambda e: Text(points(e.total.sd_over_seeds if e.total else None)), "spread"),
-            _Column("n", lambda entry: Text(str(len(entry.cells[0].runs))), "seeds"),
+            _Column(
+                "±\nseeds",
+                lambda e: Text(points(e.total.sd_over_seeds if e.total else None)),
+                "spread",
+                lambda e: points(e.sd),
+            ),
+            _Column("n", lambda entry: Text(str(len(entry.cells[0].runs))), "seeds", lambda e: str(e.runs)),
         ]
+        if any(entry.ranks for entry in board.entries):
+            columns.insert(1, _Column("95%", lambda e: Text(wording.ranks_text(e, ascii_only)), "ranks"))
         if wording.has_part(board, NOVEL):
             columns.append(_Column("novel", _novel, NOVEL))
         columns += [
@@ -102,8 +116,11 @@ class LeaderboardView:
                 table.add_column(
                     heading, justify="right" if heading else "left", no_wrap=True, vertical="bottom"
                 )
-        for entry in self.leaderboard.entries:
-            cells = [column.cell(entry) for column in columns]
+        for entry in wording.rows(self.leaderboard):
+            if isinstance(entry, PublishedEntry):
+                cells = [Text(column.published(entry), style="dim italic") for column in columns]
+            else:
+                cells = [column.cell(entry) for column in columns]
             table.add_row(
                 *(Text(_ascii(c.plain, options), c.style) if options.ascii_only else c for c in cells)
             )

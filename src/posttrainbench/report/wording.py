@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from posttrainbench.leaderboard import Entry, Estimate, Leaderboard, Mark
+from posttrainbench.leaderboard import Entry, Estimate, Leaderboard, Mark, PublishedEntry
+from posttrainbench.ranking.comparison import Comparison
 from posttrainbench.report.visible import visible
 
 MARKS = {  # symbol, symbol where only ASCII can be shown, meaning
@@ -22,6 +23,7 @@ REFERENCES = {
     "few_shot": "base models, few-shot",
     "instruct": "instruct models",
 }
+PUBLISHED = ("†", "p")  # symbol of what others published, and where only ASCII can be shown
 DASH = "\u2013"  # where there is no number
 NOVEL = "novel"  # the part of the samples that shows more than recall
 
@@ -51,6 +53,61 @@ def rank_text(entry: Entry, leaderboard: Leaderboard) -> str:
         return ""
     shared = sum(other.rank == entry.rank for other in leaderboard.entries) > 1
     return f"{entry.rank}=" if shared else str(entry.rank)
+
+
+def ranks_text(entry: Entry, ascii_only: bool = False) -> str:
+    """First and last of the ranks that the data allow, a dash between; nothing where none were drawn."""
+    if entry.ranks is None:
+        return ""
+    dash = "-" if ascii_only else DASH
+    best, worst = entry.ranks.best, entry.ranks.worst
+    return str(best) if best == worst else f"{best}{dash}{worst}"
+
+
+def rows(leaderboard: Leaderboard) -> list[Entry | PublishedEntry]:
+    """The entries, with what others published among the ranked ones by score."""
+    ranked = [entry for entry in leaderboard.entries if entry.total]
+    published = leaderboard.published.entries if leaderboard.published else ()
+    both: list[Entry | PublishedEntry] = [*ranked, *published]
+    by_score = sorted(both, key=_shown_score, reverse=True)
+    return [*by_score, *(entry for entry in leaderboard.entries if not entry.total)]
+
+
+def _shown_score(entry: Entry | PublishedEntry) -> float:
+    if isinstance(entry, PublishedEntry):
+        return entry.mean
+    return entry.total.mean if entry.total else 0.0
+
+
+def comparison_lines(comparison: Comparison) -> list[str]:
+    """What a comparison of two agents comes to: plain text, the answer first."""
+    first, second = visible(comparison.first, 60), visible(comparison.second, 60)
+    shared = (
+        f"over runs and {comparison.items} items that both answered"
+        if comparison.items
+        else "over runs; what single items scored is not known of both, so nothing is paired"
+    )
+    lines = [
+        f"{first} beats {second} with probability {_probability(comparison)}",
+        f"difference {_signed(comparison.difference)} points, 95% interval "
+        f"{_signed(comparison.low)} to {_signed(comparison.high)}",
+        f"{comparison.draws} bootstrap draws {shared}",
+    ]
+    return lines + [f"not in it: {visible(what, 150)}" for what in comparison.left_out]
+
+
+def _probability(comparison: Comparison) -> str:
+    """Two decimals, and never a certainty that so many draws cannot show."""
+    p, least = comparison.first_beats_second, 1.0 / comparison.draws
+    if p < least:
+        return f"below {least:g}"
+    if p > 1.0 - least:
+        return f"above {1.0 - least:g}"
+    return f"{p:.2f}" if 0.01 <= p <= 0.99 else f"{p:.3f}"
+
+
+def _signed(fraction: float) -> str:
+    return f"{100 * fraction:+.1f}"
 
 
 def score_text(entry: Entry) -> str:
@@ -107,6 +164,12 @@ def captions(leaderboard: Leaderboard) -> list[str]:
     references = [f"{REFERENCES.get(r.kind, r.kind)} {points(r.total)}" for r in leaderboard.references]
     if references:
         lines.append("for comparison: " + ", ".join(references))
+    lines += [f"reference scores from {visible(source, 150)}" for source in leaderboard.reference_sources]
+    if leaderboard.published:
+        source = visible(leaderboard.published.source, 150)
+        lines.append(f"{PUBLISHED[0]} published, not run here: {source}")
+    if any(entry.ranks for entry in leaderboard.entries):
+        lines.append("95%: ranks that hold 95% of bootstrap draws over items, and over runs where n > 1")
     lines.append(f"policy {leaderboard.policy}: {leaderboard.policy_text}")
     lines.append(
         f"suite {visible(leaderboard.suite, 60)} {visible(leaderboard.suite_version, 60)}, "

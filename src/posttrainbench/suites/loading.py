@@ -85,6 +85,10 @@ class ReferenceTable(_Table):
     source: Annotated[str, Field(min_length=1)]
 
 
+class ReferencesFile(_Table):
+    references: Annotated[list[ReferenceTable], Field(min_length=1)]
+
+
 class SuiteFile(_Table):
     name: Name
     version: Annotated[str, Field(min_length=1)]
@@ -155,6 +159,20 @@ def read_suite(text: str, where: str, known_benchmarks: tuple[str, ...] | None =
     if problems:
         raise _complaint(where, text, problems)
     return _suite(file)
+
+
+def read_references(path: Path) -> tuple[Reference, ...]:
+    """The reference scores in a TOML file that holds nothing else: what `ptb baseline --write` leaves.
+
+    Raises:
+        InvalidFile: as `load_suite`.
+    """
+    text = _text_of(path)
+    try:
+        file = ReferencesFile.model_validate(_toml(text, str(path)))
+    except ValidationError as error:
+        raise _complaint(str(path), text, _schema_problems(error)) from None
+    return tuple(Reference(**reference.model_dump()) for reference in file.references)
 
 
 def _text_of(path: Path) -> str:

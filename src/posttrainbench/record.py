@@ -9,6 +9,7 @@ from typing import Literal
 from posttrainbench.budget import Spend
 from posttrainbench.errors import FailureKind
 from posttrainbench.finding import Verdict
+from posttrainbench.grade import GradingSpend
 from posttrainbench.task import Task
 
 SCHEMA = 1
@@ -184,6 +185,7 @@ class Evaluated:
     split: str
     wall_s: float
     versions: tuple[tuple[str, str], ...] = ()
+    grading: GradingSpend | None = None  # None: no grader took part
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,23 @@ object, or a callable without arguments that makes one. A name of ours cannot be
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, cast
 
 from posttrainbench.errors import SetupError, UnknownName
-from posttrainbench.protocols import Agent, Benchmark, Engine, Gateway, Sandbox
+from posttrainbench.protocols import (
+    Agent,
+    Benchmark,
+    Engine,
+    Gateway,
+    Grader,
+    Sandbox,
+    ScoredOutside,
+    ScoringAids,
+)
 from posttrainbench.record import AgentSpec
 
 # name -> "module:attribute", imported when it is asked for: `ptb --help` needs none of them
@@ -21,6 +31,7 @@ SANDBOXES = {
     "none": "posttrainbench.sandboxes.unisolated:Unisolated",
 }
 ENGINES = {"transformers": "posttrainbench.engines.transformers:TransformersEngine"}
+OPENAI_COMPATIBLE = "openai_compatible"
 BENCHMARKS = {
     "tiny_math": "posttrainbench.benchmarks.tiny_math:TinyMath",
     "tiny_tools": "posttrainbench.benchmarks.tiny_tools:TinyTools",
@@ -28,6 +39,9 @@ BENCHMARKS = {
     "bfcl": "posttrainbench.benchmarks.bfcl:Bfcl",
     "gpqa_main": "posttrainbench.benchmarks.gpqa_main:GpqaMain",
     "gsm8k": "posttrainbench.benchmarks.gsm8k:Gsm8k",
+    "humaneval": "posttrainbench.benchmarks.humaneval:HumanEval",
+    "arena_hard_writing": "posttrainbench.benchmarks.arena_hard_writing:ArenaHardWriting",
+    "healthbench_easy": "posttrainbench.benchmarks.healthbench_easy:HealthBenchEasy",
 }
 
 
@@ -46,6 +60,37 @@ def benchmark_named(name: str) -> Benchmark:
 def benchmarks() -> list[Benchmark]:
     """Every benchmark that is installed, ours first."""
     return [benchmark_named(name) for name in (*BENCHMARKS, *_third_party("benchmark", BENCHMARKS))]
+
+
+def aids_for(benchmark: Benchmark, sandbox: Sandbox, **grader: str | None) -> ScoringAids | None:
+    """What scores a benchmark's answers beside a pure rule; None when that rule is enough.
+
+    Args:
+        grader: settings that come before the environment's: base_url, model, api_key, ...
+
+    Raises:
+        SetupError: it needs a grader and none is configured; the text says how.
+    """
+    if not isinstance(benchmark, ScoredOutside):
+        return None
+    wants = benchmark.aids
+    return ScoringAids(
+        grader=_grader(grader) if "grader" in wants else None, sandbox=sandbox if "sandbox" in wants else None
+    )
+
+
+def _grader(options: Mapping[str, str | None]) -> Grader:
+    """The grader that another package offers under the name in PTB_GRADER, else ours."""
+    from posttrainbench.graders.openai_compatible import OpenAICompatibleGrader
+    from posttrainbench.graders.settings import grades_folder, settings_from
+    from posttrainbench.stores.grades import GradeFolder
+
+    name = os.environ.get("PTB_GRADER", OPENAI_COMPATIBLE)
+    if name != OPENAI_COMPATIBLE:
+        return cast(Grader, _member("grader", name, {}))
+    return OpenAICompatibleGrader(
+        settings_from(os.environ, **options), GradeFolder(grades_folder(os.environ))
+    )
 
 
 def agent_of(spec: AgentSpec) -> Agent:
@@ -90,7 +135,7 @@ def _member(kind: str, name: str, ours: Mapping[str, str]) -> object:
 
 def _third_party(kind: str, ours: Mapping[str, Any]) -> dict[str, Callable[[], object]]:
     """What other packages offer, by name; loaded only when called."""
-    plural = {"sandbox": "sandboxes", "benchmark": "benchmarks", "agent": "agents", "engine": "engines"}[kind]
+    plural = "sandboxes" if kind == "sandbox" else f"{kind}s"
     offered = entry_points(group=f"posttrainbench.{plural}")
     return {point.name: lambda p=point: _load(kind, p) for point in offered if point.name not in ours}  # type: ignore[misc]
 

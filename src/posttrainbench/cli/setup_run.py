@@ -6,7 +6,7 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-from posttrainbench.cli.members import agent_of, benchmark_named, gateway, sandbox_named
+from posttrainbench.cli.members import agent_of, aids_for, benchmark_named, gateway, sandbox_named
 from posttrainbench.errors import UnknownName
 from posttrainbench.flows.run import Members
 from posttrainbench.record import AgentSpec, RunSpec
@@ -58,11 +58,13 @@ def make_run(root: Path, suite: Suite, task: Task, agent: AgentSpec, seed: int, 
 def members_of(spec: RunSpec) -> Members:
     """The members that a spec names, and the folders that they need."""
     base = spec.task.base_model
+    sandbox, benchmark = sandbox_named(spec.sandbox), benchmark_named(spec.task.benchmark)
     return Members(
         agent=agent_of(spec.agent),
-        sandbox=sandbox_named(spec.sandbox),
+        sandbox=sandbox,
         gateway=gateway(),
-        benchmark=benchmark_named(spec.task.benchmark),
+        benchmark=benchmark,
+        aids=aids_for(benchmark, sandbox),
         base=catalog.model_folder(base.hub_id, base.revision),
         siblings=tuple((name, catalog.model_folder(name)) for name in catalog.siblings_of(base.hub_id)),
         chat_template=catalog.chat_template(base.hub_id),

@@ -10,8 +10,16 @@ from pathlib import Path
 from posttrainbench.budget import Limits
 from posttrainbench.errors import FailureKind, InvalidFile
 from posttrainbench.flows.sample_progress import Progress, ProgressReader
-from posttrainbench.flows.score import ScoreJob, ScoreResult
-from posttrainbench.protocols import Mount, Sandbox, SandboxEnd, SandboxJob
+from posttrainbench.flows.score import ScoreJob, ScoreResult, score_answers
+from posttrainbench.protocols import (
+    Benchmark,
+    Mount,
+    Sandbox,
+    SandboxEnd,
+    SandboxJob,
+    ScoredOutside,
+    ScoringAids,
+)
 from posttrainbench.record import Evaluated, Failure, Stage
 from posttrainbench.stores.codec import from_json, to_json
 from posttrainbench.stores.files import write_atomic
@@ -20,6 +28,30 @@ from posttrainbench.stores.trees import read_text
 INSIDE = ("python", "-m", "posttrainbench.cli.inside")  # the program that answers a ScoreJob
 MODEL, OUT = "/model", "/out"
 RESULT_CAP_BYTES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideScorer:
+    """What scores a benchmark's answers on the trusted side: a grader, or sandboxes to execute them in."""
+
+    benchmark: Benchmark
+    aids: ScoringAids
+
+    def score(
+        self,
+        job: ScoreJob,
+        out: Path,
+        answered: ScoreResult,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> ScoreResult:
+        """The score of the answers that lie in `out`."""
+        if not isinstance(self.benchmark, ScoredOutside):
+            return answered
+        task = self.benchmark.inspect_task(job.split)
+        try:
+            return score_answers(self.benchmark, task, job, out, self.aids, answered, on_progress)
+        except InvalidFile as error:
+            return _failure(f"the evaluator left no readable answers: {error}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +67,14 @@ class Evaluator:
     mounts: tuple[Mount, ...] = ()  # what the benchmark's data need
     environment: Mapping[str, str] = field(default_factory=dict)
     on_progress: Callable[[Progress], None] | None = None
+    # What scores the answers that leave the sandbox as text, when no pure rule inside can; see ScoredOutside.
+    outside: OutsideScorer | None = None
 
     def evaluate(self, model: Path, split: str, out: Path) -> Evaluated:
         """The outcome of a model folder on a split; `out` keeps the job, its output and Inspect's log."""
         started = time.monotonic()
         result = self.score(model, split, out)
-        return Evaluated(result.outcome, split, time.monotonic() - started, result.versions)
+        return Evaluated(result.outcome, split, time.monotonic() - started, result.versions, result.grading)
 
     def score(self, model: Path, split: str, out: Path, limit: int | None = None) -> ScoreResult:
         """As `evaluate`, over the first `limit` samples only, with what each model was asked for."""
@@ -49,7 +83,10 @@ class Evaluator:
         write_atomic(out / "job.json", to_json(job))
         with (out / "output.log").open("wb") as log:
             end = self._run(model, out, log.write)
-        return self._answer(out, end)
+        result = self._answer(out, end)
+        if result.answered is None or self.outside is None:
+            return result
+        return self.outside.score(job, out, result, self.on_progress)
 
     def _run(self, model: Path, out: Path, on_output: Callable[[bytes], object]) -> SandboxEnd | None:
         """The sandbox's end, or None when it was stopped at the time limit."""
@@ -68,6 +105,7 @@ class Evaluator:
             environment={
                 "HF_HUB_OFFLINE": "1",
                 "INSPECT_LOG_LEVEL": "error",
+                "INSPECT_EVAL_CTL_SERVER": "false",  # nobody steers an evaluation from outside
                 "TOKENIZERS_PARALLELISM": "false",
                 **self.environment,
             },

@@ -17,13 +17,13 @@ from posttrainbench.digest import content_digest
 from posttrainbench.errors import AlreadyPublished, FailureKind
 from posttrainbench.flows.admit import admit_from
 from posttrainbench.flows.audit import AuditInputs, audit
-from posttrainbench.flows.evaluate import Evaluator
+from posttrainbench.flows.evaluate import Evaluator, OutsideScorer
 from posttrainbench.flows.prepare import fill, prepare
 from posttrainbench.flows.seal import seal
 from posttrainbench.flows.solve import Solver, solve
 from posttrainbench.layout import FINAL_MODEL, AttemptLayout
 from posttrainbench.ledger import Scalar, check_chain
-from posttrainbench.protocols import Agent, Benchmark, Gateway, Sandbox
+from posttrainbench.protocols import Agent, Benchmark, Gateway, Sandbox, ScoringAids
 from posttrainbench.record import (
     Admitted,
     Audited,
@@ -55,6 +55,7 @@ class Members:
     base: Path
     siblings: tuple[tuple[str, Path], ...]  # (hub id, folder) of models that must not be submitted
     chat_template: str
+    aids: ScoringAids | None = None  # for a benchmark that needs a grader or a sandbox to score answers
 
 
 def run(store: RunStore, members: Members, again: frozenset[Stage] = frozenset()) -> RunRecord:
@@ -176,6 +177,7 @@ class _Run:
             self.spec.engine,
             self.members.chat_template,
             self.spec.task.limits,
+            outside=OutsideScorer(self.members.benchmark, self.members.aids) if self.members.aids else None,
         )
 
     @staticmethod

@@ -5,8 +5,8 @@ This is what runs inside the evaluation sandbox; `flows/evaluate.py` is the side
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -14,15 +14,21 @@ from typing import TYPE_CHECKING
 
 from posttrainbench.errors import FailureKind
 from posttrainbench.flows.sample_progress import Progress, announced
-from posttrainbench.protocols import Benchmark, Engine
+from posttrainbench.grade import GradingSpend
+from posttrainbench.protocols import Benchmark, Engine, ScoredOutside, ScoringAids
 from posttrainbench.record import Failure, Outcome, Score, Stage
-from posttrainbench.scoring.summary import SampleScore, summarise
+from posttrainbench.scoring.summary import SampleScore, sample_score, summarise
+from posttrainbench.stores.answers import read_answers, write_answers
 from posttrainbench.stores.samples import write_samples
 
 if TYPE_CHECKING:
+    from inspect_ai import Task
     from inspect_ai.log import EvalLog, EvalSample
+    from inspect_ai.model import Model
+    from inspect_ai.solver import Solver
 
 # Inspect's letters for correct, incorrect and no answer; an answer that was not given earns nothing.
+NOT_SCORED = "the answers are there, but nobody scored them: their benchmark needs a grader or a sandbox"
 GRADES = {"C": 1.0, "I": 0.0, "N": 0.0}
 
 
@@ -54,6 +60,8 @@ class ScoreResult:
     outcome: Outcome
     versions: tuple[tuple[str, str], ...]
     uses: tuple[ModelUse, ...] = ()
+    answered: int | None = None  # so many answers wait to be scored outside; the outcome says so until then
+    grading: GradingSpend | None = None  # None: no grader took part
 
 
 def score(
@@ -64,21 +72,129 @@ def score(
     out: Path,
     on_progress: Callable[[Progress], None] | None = None,
     versions: tuple[tuple[str, str], ...] = (),
+    aids: ScoringAids | None = None,
 ) -> ScoreResult:
     """What `job` asks for, of the model at `model`; `out` gets Inspect's .eval log and each sample's score.
 
     Args:
         on_progress: hears of every finished sample, one caller per process at a time.
         versions: of the packages that were used, for the result.
+        aids: for a benchmark that needs a grader or a sandbox. Without them its answers are left in `out`
+            for `score_answers`.
     """
+    from inspect_ai import task_with
+
+    task, inspect_model = benchmark.inspect_task(job.split), engine.inspect_model(model, job.chat_template)
+    if not isinstance(benchmark, ScoredOutside):
+        log = _run(task, inspect_model, job, out, on_progress)
+        return ScoreResult(_kept(log, out), versions, uses_of(log))
+    if aids is None:
+        log = _run(task, inspect_model, job, out / "answers", on_progress)
+        return _answers_kept(log, out, versions)
+    with _grading(aids) as spent:
+        scored = task_with(task, scorer=benchmark.scorer(aids))
+        log = _run(scored, inspect_model, job, out, on_progress)
+    return _graded(_kept(log, out), versions, uses_of(log), spent)
+
+
+def score_answers(
+    benchmark: ScoredOutside,
+    task: Task,
+    job: ScoreJob,
+    out: Path,
+    aids: ScoringAids,
+    answered: ScoreResult,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> ScoreResult:
+    """The score of answers that an evaluation sandbox left in `out`; only their text is taken from there.
+
+    The task runs again with the answers in the model's place, so that `out` gets one log with everything.
+    """
+    from inspect_ai import task_with
+    from inspect_ai.model import get_model
+
+    answers = read_answers(out)
+    with _grading(aids) as spent:
+        scored = task_with(task, solver=_repeated(answers), scorer=benchmark.scorer(aids))
+        log = _run(scored, get_model("none/none"), job, out, on_progress)
+    return _graded(_kept(log, out), answered.versions, answered.uses, spent)
+
+
+def _repeated(answers: Mapping[str, str]) -> Solver:
+    """Says what was said before; a sample without an answer is an error, not an empty answer."""
+    from inspect_ai.model import ModelOutput
+    from inspect_ai.solver import Generate, TaskState, solver
+
+    @solver(name="said_before")
+    def said_before() -> Solver:
+        async def solve(state: TaskState, generate: Generate) -> TaskState:  # noqa: ARG001
+            state.output = ModelOutput.from_content(str(state.model), answers[str(state.sample_id)])
+            state.messages.append(state.output.message)
+            return state
+
+        return solve
+
+    return said_before()
+
+
+@contextmanager
+def _grading(aids: ScoringAids) -> Iterator[list[GradingSpend]]:
+    """While open, a grader's spend is watched; afterwards the list holds it, if there is a grader."""
+    spent: list[GradingSpend] = []
+    before = aids.grader.spend() if aids.grader is not None else None
+    yield spent
+    if aids.grader is not None and before is not None:
+        spent.append(aids.grader.spend().since(before))
+
+
+def _graded(
+    outcome: Outcome,
+    versions: tuple[tuple[str, str], ...],
+    uses: tuple[ModelUse, ...],
+    spent: list[GradingSpend],
+) -> ScoreResult:
+    """A result with what its grader took."""
+    graders = tuple(
+        ModelUse(spend.grader, spend.tokens.prompt, spend.tokens.completion, spend.cost_usd)
+        for spend in spent
+        if spend.tokens is not None
+    )
+    return ScoreResult(outcome, versions, uses + graders, grading=spent[0] if spent else None)
+
+
+def _kept(log: EvalLog, out: Path) -> Outcome:
+    """A log's outcome; each sample's score lies in `out` afterwards."""
+    outcome = outcome_of(log)
+    if isinstance(outcome, Score):
+        write_samples(out, [_sample_score(sample) for sample in log.samples or []])
+    return outcome
+
+
+def _answers_kept(log: EvalLog, out: Path, versions: tuple[tuple[str, str], ...]) -> ScoreResult:
+    """A result that waits for its score; the answers lie in `out` afterwards, unless one is missing."""
+    samples = log.samples or []
+    broken = _ended_early(log) or _broken(samples, [sample for sample in samples if sample.error])
+    if broken is not None:
+        return ScoreResult(broken, versions, uses_of(log))
+    write_answers(out, {str(sample.id): sample.output.completion for sample in samples})
+    return ScoreResult(_failure(NOT_SCORED), versions, uses_of(log), answered=len(samples))
+
+
+def _run(
+    task: Task,
+    model: Model,
+    job: ScoreJob,
+    out: Path,
+    on_progress: Callable[[Progress], None] | None,
+) -> EvalLog:
+    """Inspect's log of a task."""
     from inspect_ai import eval as inspect_eval
 
-    task = benchmark.inspect_task(job.split)
     samples = len(task.dataset) if job.limit is None else min(job.limit, len(task.dataset))
     with announced(samples, on_progress) if on_progress else nullcontext():
-        logs = inspect_eval(
+        (log,) = inspect_eval(
             task,
-            model=engine.inspect_model(model, job.chat_template),
+            model=model,
             limit=job.limit,
             log_dir=str(out),
             log_format="eval",
@@ -88,10 +204,7 @@ def score(
             log_realtime=False,
             fail_on_error=False,
         )
-    outcome = outcome_of(logs[0])
-    if isinstance(outcome, Score):
-        write_samples(out, [_sample_score(sample) for sample in logs[0].samples or []])
-    return ScoreResult(outcome, versions, uses_of(logs[0]))
+    return log
 
 
 def uses_of(log: EvalLog) -> tuple[ModelUse, ...]:
@@ -105,21 +218,34 @@ def uses_of(log: EvalLog) -> tuple[ModelUse, ...]:
 def outcome_of(log: EvalLog) -> Outcome:
     """A score when every sample has one, else the reason why not."""
     samples = log.samples or []
-    if log.status != "success":
-        why = log.error.message if log.error else log.status
-        return Failure(FailureKind.EVALUATION_FAILED, Stage.EVALUATE, f"the evaluation ended early: {why}")
-    broken = [sample for sample in samples if sample.error or _value(sample) is None]
-    if broken or not samples:
-        first = broken[0].error.message if broken and broken[0].error else "no score"
-        reason = f"{len(broken)} of {len(samples)} samples have no score (the first: {first})"
-        return Failure(FailureKind.EVALUATION_FAILED, Stage.EVALUATE, reason)
-    return summarise([_sample_score(sample) for sample in samples])
+    without = [sample for sample in samples if sample.error or _value(sample) is None]
+    failure = _ended_early(log) or _broken(samples, without)
+    return failure or summarise([_sample_score(sample) for sample in samples])
+
+
+def _ended_early(log: EvalLog) -> Failure | None:
+    if log.status == "success":
+        return None
+    return _failure(f"the evaluation ended early: {log.error.message if log.error else log.status}")
+
+
+def _broken(samples: Sequence[EvalSample], without: Sequence[EvalSample]) -> Failure | None:
+    """Why some samples, or all for want of any, have no score."""
+    if samples and not without:
+        return None
+    first = without[0].error.message if without and without[0].error else "no score"
+    return _failure(f"{len(without)} of {len(samples)} samples have no score (the first: {first})")
+
+
+def _failure(reason: str) -> Failure:
+    return Failure(FailureKind.EVALUATION_FAILED, Stage.EVALUATE, reason)
 
 
 def _sample_score(sample: EvalSample) -> SampleScore:
     value = _value(sample)
     assert value is not None
-    return SampleScore(str(sample.id), value, str(sample.metadata.get("part", "")))
+    told = next(iter((sample.scores or {}).values())).metadata or {}
+    return sample_score(str(sample.id), value, str(sample.metadata.get("part", "")), told)
 
 
 def _value(sample: EvalSample) -> float | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from posttrainbench.errors import SetupError
 from posttrainbench.grade import Price
 
 BASE_URL, MODEL, API_KEY = "PTB_GRADER_BASE_URL", "PTB_GRADER_MODEL", "PTB_GRADER_API_KEY"
 REQUEST, PRICE = "PTB_GRADER_REQUEST", "PTB_GRADER_PRICE"
+CACHE = "PTB_GRADER_CACHE"
 CONCURRENCY, TIMEOUT_S = "PTB_GRADER_CONCURRENCY", "PTB_GRADER_TIMEOUT_S"
 
 # The paper's grader. Its request fields are those of the paper's Arena-Hard evaluation.
@@ -61,6 +63,13 @@ def settings_from(environment: Mapping[str, str], **options: str | None) -> Grad
         concurrency=int(_number(CONCURRENCY, told(CONCURRENCY), 128, at_least=1)),
         timeout_s=_number(TIMEOUT_S, told(TIMEOUT_S), 300.0, at_least=0.001),
     )
+
+
+def grades_folder(environment: Mapping[str, str]) -> Path:
+    """Where grades that were paid for are kept: `$PTB_GRADER_CACHE`, else below the user's cache folder."""
+    named = environment.get(CACHE)
+    cache = environment.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(named or f"{cache}/posttrainbench/grades").expanduser()
 
 
 def _request(text: str | None, model: str) -> Mapping[str, object]:

@@ -26,7 +26,8 @@ _WORDS = re.compile(r"\S+\s*")
 
 def graded_text(completion: str) -> str:
     """What a grader is shown of a completion."""
-    return without_repetition(without_thinking(completion)).strip()
+    text = completion.encode("utf-8", "replace").decode()  # half a character cannot be sent to anybody
+    return without_repetition(without_thinking(text)).strip()
 
 
 def without_thinking(completion: str) -> str:

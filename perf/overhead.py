@@ -3,8 +3,8 @@
     python perf/overhead.py [REPEATS]
 
 The agent exits at once and leaves no model, so nothing is evaluated: all the time that passes is ours, from
-the start of the Python interpreter to the end of the command. Compared with two yardsticks of the same minute: an
-empty Python program, and `import torch`, which is what one evaluation pays before it begins.
+the start of the Python interpreter to the end of the command. Two yardsticks of the same minute stand beside
+it: an empty Python program, and `import torch`, which is what one evaluation pays before it begins.
 """
 
 from __future__ import annotations

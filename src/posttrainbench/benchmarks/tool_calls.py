@@ -24,7 +24,7 @@ def same_call() -> Scorer:
     """1 for exactly one tool call, equal to the target's in function and arguments; else 0."""
 
     async def score(state: TaskState, target: Target) -> Score:
-        calls = (state.output.message.tool_calls or []) if state.output.choices else []
+        calls = state.output.message.tool_calls or []
         answer = "; ".join(f"{call.function}({call.arguments})" for call in calls)
         if len(calls) != 1:
             return Score(value=0.0, answer=answer, explanation=f"{len(calls)} tool calls, not one")

@@ -204,7 +204,7 @@ def main() -> None:
     )
     parser.add_argument("--model", nargs="+", choices=list(BASES), default=list(BASES))
     parser.add_argument("--benchmark", nargs="+", choices=world.BENCHMARKS, default=list(world.BENCHMARKS))
-    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--seeds", nargs="*", type=int, default=list(SEEDS), help="none: no fine-tunes")
     parser.add_argument("--results", type=Path, default=ROOT / "build/measured.jsonl")
     parser.add_argument(
         "--table", nargs="+", type=Path, help="print the table of these result files, measure nothing"

@@ -30,7 +30,7 @@ SandboxName = Annotated[str, typer.Option(help="Where agents run: bwrap, or none
 def demo(
     out: Annotated[Path, typer.Option(help="Where the runs go.")] = Path("runs/demo"),
     seeds: Annotated[int, typer.Option(min=1, help="Seeds per agent and task.")] = 1,
-    seconds: Annotated[float, typer.Option(min=5, help="Each agent's budget.")] = 30.0,
+    seconds: Annotated[float, typer.Option(min=5, help="Each agent's budget.")] = 25.0,
     policy: Annotated[str, typer.Option(help="open, paper or strict.")] = "open",
     agents: Annotated[str, typer.Option(help="Only these agents, with commas.")] = "",
     parallel: Annotated[int, typer.Option(min=0, help="Runs side by side; 0: one per core.")] = 0,
@@ -72,11 +72,39 @@ def run(
 
 
 @app.command()
-def evaluate(run_dir: RunDir, as_json: Json = False) -> None:
-    """Evaluate a run's admitted model again; the new record stands beside the old one."""
-    from posttrainbench.cli.run import again
+def evaluate(
+    run_dir: Annotated[Path | None, typer.Argument(help="A run, to evaluate its model again.")] = None,
+    benchmark: Annotated[
+        str | None, typer.Option(help="Instead of a run: a benchmark; see `ptb list benchmarks`.")
+    ] = None,
+    model: Annotated[Path | None, typer.Option(help="A model's folder on this machine.")] = None,
+    engine: Annotated[str, typer.Option(help="What runs the model.")] = "transformers",
+    split: Annotated[str, typer.Option(help="test, dev, sealed or train.")] = "test",
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many items.")] = None,
+    chat_template: Annotated[str | None, typer.Option(help="A Jinja file; default: the model's own.")] = None,
+    grader: Annotated[str | None, typer.Option(help="The grader's model, if not PTB_GRADER_MODEL.")] = None,
+    grader_url: Annotated[str | None, typer.Option(help="Its endpoint, if not PTB_GRADER_BASE_URL.")] = None,
+    sandbox: SandboxName = "bwrap",
+    out: Annotated[Path, typer.Option(help="Where evaluations go.")] = Path("evaluations"),
+    as_json: Json = False,
+) -> None:
+    """Evaluate a model of yours on a benchmark; or a run's admitted model again, beside its old record."""
+    if run_dir is not None:
+        if benchmark is not None or model is not None:
+            raise SetupError("give a run, or --benchmark and --model, not both")
+        from posttrainbench.cli.run import again
 
-    again(run_dir, "evaluate", as_json)
+        again(run_dir, "evaluate", as_json)
+        return
+    if benchmark is None or model is None:
+        raise SetupError("give a run directory, or --benchmark NAME and --model DIR")
+    from posttrainbench.cli.evaluate import Asked
+    from posttrainbench.cli.evaluate import evaluate as verb
+
+    verb(
+        Asked(benchmark, model, engine, split, limit, chat_template, grader, grader_url, sandbox, out),
+        as_json,
+    )
 
 
 @app.command()

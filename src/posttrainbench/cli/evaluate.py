@@ -1,0 +1,252 @@
+"""`ptb evaluate --benchmark B --model DIR`: what a model on this machine scores, without a run around it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from posttrainbench.budget import GIB, Limits
+from posttrainbench.cli.members import ENGINES, aids_for, benchmark_named, sandbox_named
+from posttrainbench.cli.model_folder import ChatTemplate, chat_template_for, check_model
+from posttrainbench.datasets.folder import view_inside
+from posttrainbench.errors import SetupError, UnknownName
+from posttrainbench.flows.evaluate import Evaluator, OutsideScorer
+from posttrainbench.flows.sample_progress import Progress
+from posttrainbench.flows.score import ModelUse, ScoreResult
+from posttrainbench.record import Score
+from posttrainbench.report.visible import visible
+from posttrainbench.report.wording import points
+from posttrainbench.scoring.splits import SPLITS
+
+LONGEST_S = 7 * 24 * 3600.0
+GPUS = Path("/proc/driver/nvidia/gpus")
+LAST_LINES = 3  # of a failed evaluation's output, for whoever has to mend it
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was typed after `ptb evaluate`."""
+
+    benchmark: str
+    model: Path
+    engine: str = "transformers"
+    split: str = "test"
+    limit: int | None = None
+    chat_template: str | None = None
+    grader: str | None = None
+    grader_url: str | None = None
+    sandbox: str = "bwrap"
+    out: Path = Path("evaluations")
+
+
+def evaluate(asked: Asked, as_json: bool) -> None:
+    """Evaluate the model and say what came out; exit status 1 when there is no score.
+
+    Raises:
+        SetupError: a name, a folder, the data or the sandbox is not there; the text holds the fix.
+    """
+    evaluator, items, template = _evaluator(asked)
+    folder = _new_folder(asked)
+    console = Console(stderr=True)
+    if asked.sandbox != "none" and GPUS.is_dir():
+        console.print(
+            "the sandbox shows no GPU: this runs on the CPU; --sandbox none uses the GPU", style="yellow"
+        )
+    started = time.monotonic()
+    with _shown(evaluator, console, asked.benchmark) as told:
+        result = told.score(asked.model.resolve(), asked.split, folder, asked.limit)
+    wall_s = time.monotonic() - started
+    if as_json:
+        print(json.dumps(_document(asked, result, folder, wall_s), indent=2, allow_nan=False))  # noqa: T201
+    else:
+        _print(asked, result, folder, wall_s, items, template)
+    if not isinstance(result.outcome, Score):
+        sys.exit(1)
+
+
+def _evaluator(asked: Asked) -> tuple[Evaluator, int, ChatTemplate]:
+    """The evaluator, how many items the split has, and the chat template that prompts go through."""
+    if asked.split not in SPLITS:
+        raise UnknownName("split", asked.split, SPLITS)
+    if asked.engine not in ENGINES:
+        raise UnknownName("engine", asked.engine, ENGINES)
+    check_model(asked.model)
+    benchmark, sandbox = benchmark_named(asked.benchmark), sandbox_named(asked.sandbox)
+    items = len(benchmark.items(asked.split))  # missing data are said before anything is started
+    template = chat_template_for(asked.model, asked.chat_template)
+    aids = aids_for(benchmark, sandbox, model=asked.grader, base_url=asked.grader_url)
+    sandbox.isolation()
+    data = view_inside()
+    evaluator = Evaluator(
+        sandbox=sandbox,
+        benchmark=asked.benchmark,
+        engine=asked.engine,
+        chat_template=template.text,
+        limits=_whole_machine(),
+        timeout_s=LONGEST_S,
+        mounts=data.mounts,
+        environment=data.environment,
+        outside=OutsideScorer(benchmark, aids) if aids else None,
+    )
+    return evaluator, items, template
+
+
+def _whole_machine() -> Limits:
+    """Nine tenths of this machine's memory: the model is the person's own, and may need it."""
+    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return Limits(
+        memory_bytes=memory_bytes * 9 // 10,
+        pids=4096,
+        disk_bytes=64 * GIB,
+        file_bytes=16 * GIB,
+        open_files=65_536,
+        shm_bytes=4 * GIB,
+        tmp_bytes=16 * GIB,
+    )
+
+
+def _new_folder(asked: Asked) -> Path:
+    """A folder of its own for this evaluation: no earlier one is overwritten."""
+    name = f"{asked.benchmark}--{asked.model.resolve().name}"
+    number = 1
+    while (folder := asked.out / f"{name}--{number}").exists():
+        number += 1
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise SetupError(f"cannot write {folder}: {error.strerror or error}; choose another --out") from None
+    return folder.resolve()
+
+
+# --- while it runs ------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _shown(evaluator: Evaluator, console: Console, what: str) -> Iterator[Evaluator]:
+    """The evaluator with a progress bar on a terminal, and a line per tenth elsewhere."""
+    if not console.is_terminal:
+        yield _with(evaluator, _Tenths(console, what))
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bar(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
+        yield _with(evaluator, _OnBar(bar, what))
+
+
+def _with(evaluator: Evaluator, on_progress: _Tenths | _OnBar) -> Evaluator:
+    return replace(evaluator, on_progress=on_progress)
+
+
+class _OnBar:
+    """Moves a bar; the second time that samples are counted, they are scored outside."""
+
+    def __init__(self, bar: Bar, what: str) -> None:
+        self._bar, self._what, self._done = bar, what, 0
+        self._task = bar.add_task(f"{what}: loading", total=None)
+
+    def __call__(self, progress: Progress) -> None:
+        doing = "scoring" if progress.done < self._done else "answering"
+        if progress.done >= self._done and self._bar.tasks[0].description.endswith("scoring"):
+            doing = "scoring"
+        self._done = progress.done
+        self._bar.update(
+            self._task, completed=progress.done, total=progress.of, description=f"{self._what}: {doing}"
+        )
+
+
+class _Tenths:
+    """Says each tenth, for logs."""
+
+    def __init__(self, console: Console, what: str) -> None:
+        self._console, self._what, self._said = console, what, 0
+
+    def __call__(self, progress: Progress) -> None:
+        tenth = 10 * progress.done // max(1, progress.of)
+        if tenth != self._said:
+            self._said = tenth
+            self._console.print(f"{self._what}: {progress.done} of {progress.of} samples", highlight=False)
+
+
+# --- afterwards ---------------------------------------------------------------------------------------------
+
+
+def _print(
+    asked: Asked, result: ScoreResult, folder: Path, wall_s: float, items: int, template: ChatTemplate
+) -> None:
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    taken = items if asked.limit is None else min(asked.limit, items)
+    what = f"{asked.benchmark}, {asked.split}, {taken} of {items} items"
+    if isinstance(result.outcome, Score):
+        console.print(f"{what}: {_score(result.outcome)}", style="bold")
+        for part in result.outcome.parts:
+            console.print(f"  {visible(part.name, 40)}: {points(part.mean)}% ({part.n} items)")
+        if asked.limit is not None and taken < items:
+            console.print("a look at the first items, not the benchmark's score", style="yellow")
+    else:
+        console.print(f"{what}: no score", style="bold red")
+        console.print(visible(result.outcome.reason, 500))
+        for line in _last_lines(folder / "output.log"):
+            console.print(f"  {line}", style="dim")
+    console.print(
+        f"model {asked.model}, engine {asked.engine}, chat template: {template.source}", style="dim"
+    )
+    for use in result.uses:
+        console.print(_use(use), style="dim")
+    console.print(f"{wall_s:.0f} s; files in {folder}", style="dim")
+    log = _log(folder)
+    if log is not None:
+        console.print(f"log {log}\nlook at it: inspect view start --log-dir {folder}", style="dim")
+
+
+def _score(score: Score) -> str:
+    error = "" if score.stderr is None else f" ± {points(score.stderr)} (standard error)"
+    return f"{points(score.mean)}%{error}"
+
+
+def _use(use: ModelUse) -> str:
+    local = use.model.startswith(tuple(f"{engine}/" for engine in ENGINES))
+    name = "the evaluated model" if local else visible(use.model, 80)
+    unknown = "no cost" if local else "cost unknown"
+    cost = unknown if use.cost_usd is None else f"{use.cost_usd:.4f} USD"
+    return f"{name}: {use.input_tokens} tokens in, {use.output_tokens} out; {cost}"
+
+
+def _last_lines(output: Path) -> list[str]:
+    """The end of what a failed evaluation printed, made safe to show."""
+    try:
+        text = output.read_bytes()[-4000:].decode("utf-8", "replace")
+    except OSError:
+        return []
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("ptb-progress ")]
+    return [visible(line, 300) for line in lines[-LAST_LINES:]]
+
+
+def _log(folder: Path) -> Path | None:
+    """Inspect's log, if the evaluation came so far."""
+    return max(folder.glob("*.eval"), key=lambda path: path.stat().st_mtime, default=None)
+
+
+def _document(asked: Asked, result: ScoreResult, folder: Path, wall_s: float) -> dict[str, object]:
+    log = _log(folder)
+    return {
+        "schema": "posttrainbench.evaluation/1",
+        "benchmark": asked.benchmark,
+        "split": asked.split,
+        "limit": asked.limit,
+        "model": str(asked.model),
+        "engine": asked.engine,
+        "outcome": asdict(result.outcome),
+        "uses": [asdict(use) for use in result.uses],
+        "wall_s": wall_s,
+        "folder": str(folder),
+        "log": str(log) if log else None,
+    }

@@ -10,6 +10,7 @@ import csv
 import gzip
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,12 @@ AGENTS = {  # of runs that were done several times: name of the tables -> name a
     "GPT-5.3-Codex_Med": ("GPT 5.3 Codex (Med)", "Codex CLI"),
 }
 
+PAPER_COLUMNS = (
+    "aime2025", "arena_hard_writing", "bfcl", "gpqa_main", "gsm8k", "healthbench_easy", "humaneval",
+)  # fmt: skip
+ROUNDED_TWICE = 0.055  # percent: to two decimals, then to one
+# In the paper's table: empty boxes (also those around a "+- 0.0" that is not shown), colours and sizes.
+INVISIBLE = r"\\phantom\{(?:[^{}]|\{[^{}]*\})*\}|\\cellcolor\{\w+\}|\\(?:tiny|scriptsize|textbf|,)"
 CELLS_OF_V11 = (*AGENTS, "Opus-4.6-1M")  # agents whose mean cells v1.1 has, and v1.2 an overall score of
 
 
@@ -245,6 +252,57 @@ def test_the_figures_that_come_with_the_package_are_the_tables_rounded() -> None
         assert figures[label].mean == pytest.approx(exact[name].mean, abs=0.0005 + EXACT), label
         assert figures[label].sd == pytest.approx(exact[name].sd, abs=0.0005 + EXACT), label
         assert figures[label].runs == exact[name].runs
+
+
+@pytest.mark.parametrize("label", [*PAPER_LABELS, *AGENTS.values()], ids=lambda label: label[0])
+def test_the_columns_of_the_papers_table(label: tuple[str, str]) -> None:
+    """A column is the mean over base models; its +- is the mean of the cells' deviations over runs."""
+    names = {published: name for name, published in AGENTS.items()}
+    once = label in PAPER_LABELS
+    means = V11 / (f"final_{PAPER_LABELS[label]}.csv" if once else f"aggregated_avg_{names[label]}.csv")
+    ours = [_column(read_table(means), benchmark) for benchmark in PAPER_COLUMNS]
+    (total, *_), *columns = _papers_table()[f"{label[0]} ({label[1]})"]
+    entry = next(e for e in published_figures("ptb-v1.0").entries if (e.agent, e.scaffold) == label)
+    assert total == pytest.approx(100 * entry.mean)
+    assert [column[0] for column in columns] == pytest.approx(ours, abs=ROUNDED_TWICE)
+    if once:
+        assert all(len(column) == 1 or column[1] == 0.0 for column in columns)
+        return
+    deviations = read_table(V11 / f"aggregated_std_{names[label]}.csv")
+    spread = [_column(deviations, benchmark) for benchmark in PAPER_COLUMNS]
+    assert [column[1] for column in columns] == pytest.approx(spread, abs=ROUNDED_TWICE)
+
+
+@pytest.mark.parametrize(
+    ("label", "kind"),
+    [
+        ("Official Instruct Models (baseline)", "instruct"),
+        ("Base Model (Few-Shot)", "few_shot"),
+        ("Base Model (Zero-Shot)", "base"),
+    ],
+)
+def test_the_columns_of_the_papers_baselines(label: str, kind: str) -> None:
+    _, *columns = _papers_table()[label]
+    ours = [_column(read_baselines(V11)[kind], benchmark) for benchmark in PAPER_COLUMNS]
+    assert [column[0] for column in columns] == pytest.approx(ours, abs=ROUNDED_TWICE)
+
+
+def _column(table: PublishedTable, benchmark: str) -> float:
+    """Percent: the mean over base models."""
+    values = [cell.value for cell in table.cells if cell.benchmark == benchmark and cell.value is not None]
+    assert len(values) == 4
+    return 100 * sum(values) / 4
+
+
+def _papers_table() -> dict[str, list[tuple[float, ...]]]:
+    """Method -> (mean, deviation if there is one) of the total and of each benchmark, in percent."""
+    rows: dict[str, list[tuple[float, ...]]] = {}
+    for line in (V11 / "paper-plots" / "table_leaderboard.tex").read_text().splitlines():
+        cells = [re.sub(INVISIBLE, "", cell).strip(" \\{}") for cell in line.split("&")]
+        if len(cells) == 3 + len(PAPER_COLUMNS) and "makecell" not in line:
+            method = cells[1].replace("{", "").replace("}", "")
+            rows[method] = [tuple(map(float, re.findall(r"\d+\.\d", cell))) for cell in cells[2:]]
+    return rows
 
 
 def test_the_websites_cells_are_the_tables_rounded_and_marked() -> None:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import httpx
 import pytest
 
+from posttrainbench.benchmarks.gsm8k import Gsm8k
 from posttrainbench.cli.evaluate import Asked, evaluate
 from posttrainbench.cli.model_folder import chat_template_for, check_model
 from posttrainbench.errors import SetupError, UnknownName
@@ -97,3 +104,79 @@ def test_a_chat_template_is_the_models_own_or_the_one_that_was_given(tmp_path: P
     assert (given.text, given.source) == ("mine", str(tmp_path / "mine.jinja"))
     with pytest.raises(SetupError, match="cannot read"):
         chat_template_for(MODEL, str(tmp_path / "gone.jinja"))
+
+
+def long_context_model(folder: Path) -> Path:
+    """A shipped model that says it can read long prompts: not well, but it answers."""
+    shutil.copytree(MODEL, folder)
+    for name, key in (
+        ("config.json", "max_position_embeddings"),
+        ("tokenizer_config.json", "model_max_length"),
+    ):
+        settings = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps({**settings, key: 8192}))
+    return folder
+
+
+@pytest.mark.slow
+def test_gsm8k_as_a_person_types_it_and_nothing_of_the_items_is_printed(
+    tmp_path: Path, with_real_data: Path
+) -> None:
+    """Also: Inspect's viewer opens the log."""
+    model = long_context_model(tmp_path / "mine")
+    typed = ("evaluate", "--benchmark", "gsm8k", "--engine", "transformers", "--model", str(model))
+    ended = subprocess.run(
+        [sys.executable, "-m", "posttrainbench.cli.main", *typed, "--limit", "8", "--sandbox", "none"],
+        capture_output=True, text=True, cwd=tmp_path, timeout=300, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, "no score"
+    assert "gsm8k: 8 of 8 samples" in ended.stderr
+    assert re.search(r"gsm8k, test, 8 of 1319 items: \d+\.\d% ± \d+\.\d \(standard error\)", ended.stdout)
+    assert "the evaluated model: " in ended.stdout
+    assert "no cost" in ended.stdout
+    (log,) = (tmp_path / "evaluations").glob("*/*.eval")
+    assert str(log) in ended.stdout
+    assert str(log.parent) in ended.stdout.split("inspect view start --log-dir ")[1]
+    printed = ended.stdout + ended.stderr
+    shown = sum(
+        _told(text, printed) for item in Gsm8k().items("test") for text in (item.question, item.answer)
+    )
+    assert shown == 0, "a test item was printed"  # a number: the message must not hold the item itself
+    assert _opened_by_the_viewer(log) == "success"
+
+
+def _told(text: str, printed: str) -> bool:
+    """Whether some sentence of `text` was printed."""
+    flat = " ".join(printed.split())
+    sentences = (" ".join(sentence.split()) for sentence in re.split(r"(?<=[.?!])\s|\n", text))
+    return any(len(sentence) >= 20 and sentence in flat for sentence in sentences)
+
+
+def _opened_by_the_viewer(log: Path) -> str:
+    """The status that Inspect's viewer shows of a log."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "inspect_ai", "view", "start", "--log-dir", str(log.parent)]
+    viewer = subprocess.Popen(
+        [*command, "--host", "127.0.0.1", "--port", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False)
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                assert client.get("/").status_code == 200
+                break
+            except httpx.TransportError:
+                assert time.monotonic() < deadline, "the viewer does not answer"
+                time.sleep(0.2)
+        (listed,) = client.get("/api/logs").json()["files"]
+        (header,) = client.get("/api/log-headers", params={"file": listed["name"]}).json()
+        return str(header["status"])
+    finally:
+        client.close()
+        viewer.terminate()
+        viewer.wait(timeout=20)

@@ -16,16 +16,16 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from posttrainbench.engines.capacity import Capacity
 from posttrainbench.engines.key_value_rows import KeyValueRows
 from posttrainbench.engines.sampling import Sampling, next_tokens, penalised
+from posttrainbench.engines.token_limits import LEAST_TOKENS, Lowered
 
 QUIET_S = 0.02  # when nothing new has come for this long, whoever wanted to ask has asked
-LEAST_TOKENS = 16  # a limit below this is no answer to anything
 STOP_EVERY = 8  # tokens between two looks for stop strings
 
 log = logging.getLogger(__name__)
@@ -40,15 +40,6 @@ class Prompt:
     sampling: Sampling | None = None  # None: what the model's generation settings say
     stop: tuple[str, ...] = ()
     seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Lowered:
-    """A token limit that could not be kept: what was asked, what was given, and for want of what."""
-
-    asked: int
-    given: int
-    why: Literal["context", "memory"]
 
 
 @dataclass(frozen=True, slots=True)

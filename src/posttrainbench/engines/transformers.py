@@ -11,8 +11,6 @@ A tool choice that forces a call is not enforced: the model is shown the tools a
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,10 +21,6 @@ from inspect_ai.model import (
     ChatCompletionChoice,
     ChatMessage,
     ChatMessageAssistant,
-    ChatMessageTool,
-    Content,
-    ContentReasoning,
-    ContentText,
     GenerateConfig,
     Model,
     ModelAPI,
@@ -41,15 +35,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from posttrainbench.engines.capacity import capacity_of, threads_for
+from posttrainbench.engines.chat_messages import contents_of, plain_message, tool_schema
 from posttrainbench.engines.decoding import Completion, Decoder, Prompt
 from posttrainbench.engines.sampling import Sampling
+from posttrainbench.engines.token_limits import LOWERED
 from posttrainbench.engines.tool_calls import FORMATS, OTHER_MODELS, taken_apart
 
 IN_FLIGHT = 4096  # samples that may wait for a place; they cost memory, not compute
 DEFAULT_MAX_TOKENS = 1024
-LOWERED = "lowered_max_tokens"  # in an output's metadata: a token limit that could not be kept, and why
-
-_THOUGHT = re.compile(r"\A\s*<think>(.*?)</think>\s*", re.DOTALL)
 
 
 class LoadedModel:
@@ -113,7 +106,9 @@ class TransformersAPI(ModelAPI):
         config: GenerateConfig,
     ) -> ModelOutput:
         offered = [] if tool_choice == "none" else tools
-        tokens = self.loaded.render([_plain(m) for m in input], [_schema(tool) for tool in offered])
+        tokens = self.loaded.render(
+            [plain_message(m) for m in input], [tool_schema(tool) for tool in offered]
+        )
         prompt = Prompt(
             tokens,
             config.max_tokens or DEFAULT_MAX_TOKENS,
@@ -131,7 +126,7 @@ class TransformersAPI(ModelAPI):
             for place, call in enumerate(spoken.calls)
         ]
         message = ChatMessageAssistant(
-            content=_contents(spoken.text),
+            content=contents_of(spoken.text),
             tool_calls=calls or None,
             model=self.model_name,
             source="generate",
@@ -146,9 +141,6 @@ class TransformersAPI(ModelAPI):
             metadata={LOWERED: asdict(done.lowered)} if done.lowered else None,
         )
 
-    def max_connections(self) -> int:
-        return IN_FLIGHT
-
 
 class TransformersEngine:
     """Loads a model folder with `transformers`."""
@@ -157,7 +149,11 @@ class TransformersEngine:
 
     def inspect_model(self, model: Path, chat_template: str) -> Model:
         """The model at `model` as Inspect calls it, prompted through `chat_template` and no other."""
-        return get_model(f"transformers/{model}", chat_template=chat_template, memoize=False)
+        # Unless it is told, Inspect starts with 20 in flight and never goes beyond 100.
+        all_at_once = GenerateConfig(max_connections=IN_FLIGHT)
+        return get_model(
+            f"transformers/{model}", chat_template=chat_template, config=all_at_once, memoize=False
+        )
 
 
 def _sampling(settings: Sampling, config: GenerateConfig) -> Sampling:
@@ -168,46 +164,3 @@ def _sampling(settings: Sampling, config: GenerateConfig) -> Sampling:
         top_k=settings.top_k if config.top_k is None else config.top_k,
         top_p=settings.top_p if config.top_p is None else config.top_p,
     )
-
-
-def _plain(message: ChatMessage) -> dict[str, Any]:
-    """A message as chat templates know it."""
-    plain: dict[str, Any] = {"role": message.role, "content": message.text}
-    if isinstance(message, ChatMessageAssistant):
-        thoughts = _thoughts(message.content)
-        if thoughts:
-            plain["reasoning_content"] = thoughts
-        if message.tool_calls:
-            plain["tool_calls"] = [
-                {"type": "function", "function": {"name": call.function, "arguments": call.arguments}}
-                for call in message.tool_calls
-            ]
-    if isinstance(message, ChatMessageTool):
-        plain["name"] = message.function or ""
-    return plain
-
-
-def _thoughts(content: str | Sequence[Content]) -> str:
-    if isinstance(content, str):
-        return ""
-    return "\n".join(part.reasoning for part in content if isinstance(part, ContentReasoning))
-
-
-def _schema(tool: ToolInfo) -> dict[str, Any]:
-    """A tool as chat templates know it."""
-    return {
-        "type": "function",
-        "function": {
-            "name": tool.name,
-            "description": tool.description,
-            "parameters": tool.parameters.model_dump(exclude_none=True),
-        },
-    }
-
-
-def _contents(text: str) -> str | list[Content]:
-    """What the assistant said; a thinking block at its beginning apart, as servers' answers are read too."""
-    found = _THOUGHT.match(text)
-    if not found:
-        return text
-    return [ContentReasoning(reasoning=found.group(1).strip()), ContentText(text=text[found.end() :])]

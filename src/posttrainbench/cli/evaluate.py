@@ -1,4 +1,4 @@
-"""`ptb evaluate --benchmark B --model DIR`: what a model on this machine scores, without a run around it."""
+"""`ptb evaluate --benchmark B --model M`: what a model on this machine, or behind a server, scores."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 
 from rich.console import Console
@@ -16,11 +17,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 from posttrainbench.budget import GIB, Limits
-from posttrainbench.cli.members import ENGINES, aids_for, benchmark_named, sandbox_named
-from posttrainbench.cli.model_folder import ChatTemplate, chat_template_for, check_model
+from posttrainbench.cli.members import ENGINES, SERVED, aids_for, benchmark_named, sandbox_named
+from posttrainbench.cli.model_folder import chat_template_for, check_model
 from posttrainbench.datasets.folder import view_inside
 from posttrainbench.errors import SetupError, UnknownName
-from posttrainbench.flows.evaluate import Evaluator, OutsideScorer
+from posttrainbench.flows.evaluate import Evaluator, OutsideScorer, ServedEvaluator
 from posttrainbench.flows.sample_progress import Progress
 from posttrainbench.flows.score import ModelUse, ScoreResult
 from posttrainbench.record import Score
@@ -30,6 +31,7 @@ from posttrainbench.scoring.splits import SPLITS
 
 LONGEST_S = 7 * 24 * 3600.0
 GPUS = Path("/proc/driver/nvidia/gpus")
+EVALUATED = ("transformers/", "served/")  # what our engines put before a model's name
 LAST_LINES = 3  # of a failed evaluation's output, for whoever has to mend it
 
 
@@ -38,7 +40,7 @@ class Asked:
     """What was typed after `ptb evaluate`."""
 
     benchmark: str
-    model: Path
+    model: Path  # a folder; for a served model, its name
     engine: str = "transformers"
     split: str = "test"
     limit: int | None = None
@@ -47,6 +49,18 @@ class Asked:
     grader_url: str | None = None
     sandbox: str = "bwrap"
     out: Path = Path("evaluations")
+    base_url: str | None = None
+    in_flight: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that was asked for, found."""
+
+    evaluator: Evaluator | ServedEvaluator
+    model: Path
+    items: int  # of the split
+    template: str  # where the chat template comes from, in words
 
 
 def evaluate(asked: Asked, as_json: bool) -> None:
@@ -55,31 +69,39 @@ def evaluate(asked: Asked, as_json: bool) -> None:
     Raises:
         SetupError: a name, a folder, the data or the sandbox is not there; the text holds the fix.
     """
-    evaluator, items, template = _evaluator(asked)
+    prepared = _prepared(asked)
     folder = _new_folder(asked)
     console = Console(stderr=True)
-    if asked.sandbox != "none" and GPUS.is_dir():
+    if asked.engine not in SERVED and asked.sandbox != "none" and GPUS.is_dir():
         console.print(
             "the sandbox shows no GPU: this runs on the CPU; --sandbox none uses the GPU", style="yellow"
         )
     started = time.monotonic()
-    with _shown(evaluator, console, asked.benchmark) as told:
-        result = told.score(asked.model.resolve(), asked.split, folder, asked.limit)
+    with _shown(prepared.evaluator, console, asked.benchmark) as told:
+        result = told.score(prepared.model, asked.split, folder, asked.limit)
     wall_s = time.monotonic() - started
     if as_json:
-        print(json.dumps(_document(asked, result, folder, wall_s), indent=2, allow_nan=False))  # noqa: T201
+        print(json.dumps(_document(asked, prepared, result, folder, wall_s), indent=2, allow_nan=False))  # noqa: T201
     else:
-        _print(asked, result, folder, wall_s, items, template)
+        _print(asked, prepared, result, folder, wall_s)
     if not isinstance(result.outcome, Score):
         sys.exit(1)
 
 
-def _evaluator(asked: Asked) -> tuple[Evaluator, int, ChatTemplate]:
-    """The evaluator, how many items the split has, and the chat template that prompts go through."""
+def _prepared(asked: Asked) -> Prepared:
     if asked.split not in SPLITS:
         raise UnknownName("split", asked.split, SPLITS)
     if asked.engine not in ENGINES:
         raise UnknownName("engine", asked.engine, ENGINES)
+    return _served(asked) if asked.engine in SERVED else _local(asked)
+
+
+def _local(asked: Asked) -> Prepared:
+    """For a model folder, whose weights run in a sandbox."""
+    if asked.base_url is not None:
+        raise SetupError(
+            f"--base-url goes with --engine {SERVED[0]}; the {asked.engine} engine asks no server"
+        )
     check_model(asked.model)
     benchmark, sandbox = benchmark_named(asked.benchmark), sandbox_named(asked.sandbox)
     items = len(benchmark.items(asked.split))  # missing data are said before anything is started
@@ -98,7 +120,35 @@ def _evaluator(asked: Asked) -> tuple[Evaluator, int, ChatTemplate]:
         environment=data.environment,
         outside=OutsideScorer(benchmark, aids) if aids else None,
     )
-    return evaluator, items, template
+    return Prepared(evaluator, asked.model.resolve(), items, template.source)
+
+
+def _served(asked: Asked) -> Prepared:
+    """For a model behind a server: this process only asks."""
+    if asked.chat_template is not None:
+        raise SetupError(
+            "a served model's chat template is the server's; start the server with --chat-template"
+        )
+    from posttrainbench.cli.inside import start_lightly
+    from posttrainbench.engines.openai import OpenAIEngine, check_served, server_from
+
+    start_lightly()
+    benchmark = benchmark_named(asked.benchmark)
+    items = len(benchmark.items(asked.split))
+    sandbox = sandbox_named(asked.sandbox)
+    aids = aids_for(benchmark, sandbox, model=asked.grader, base_url=asked.grader_url)
+    if aids is not None and aids.sandbox is not None:
+        sandbox.isolation()
+    in_flight = None if asked.in_flight is None else str(asked.in_flight)
+    server = server_from(os.environ, base_url=asked.base_url, in_flight=in_flight)
+    check_served(asked.model.as_posix(), server)
+    versions = (("inspect-ai", version("inspect-ai")), ("httpx", version("httpx")))
+    return Prepared(
+        ServedEvaluator(benchmark, OpenAIEngine(server), aids, versions),
+        asked.model,
+        items,
+        "the server's own",
+    )
 
 
 def _whole_machine() -> Limits:
@@ -132,7 +182,9 @@ def _new_folder(asked: Asked) -> Path:
 
 
 @contextmanager
-def _shown(evaluator: Evaluator, console: Console, what: str) -> Iterator[Evaluator]:
+def _shown(
+    evaluator: Evaluator | ServedEvaluator, console: Console, what: str
+) -> Iterator[Evaluator | ServedEvaluator]:
     """The evaluator with a progress bar on a terminal, and a line per tenth elsewhere."""
     if not console.is_terminal:
         yield _with(evaluator, _Tenths(console, what))
@@ -142,7 +194,9 @@ def _shown(evaluator: Evaluator, console: Console, what: str) -> Iterator[Evalua
         yield _with(evaluator, _OnBar(bar, what))
 
 
-def _with(evaluator: Evaluator, on_progress: _Tenths | _OnBar) -> Evaluator:
+def _with(
+    evaluator: Evaluator | ServedEvaluator, on_progress: _Tenths | _OnBar
+) -> Evaluator | ServedEvaluator:
     return replace(evaluator, on_progress=on_progress)
 
 
@@ -179,10 +233,9 @@ class _Tenths:
 # --- afterwards ---------------------------------------------------------------------------------------------
 
 
-def _print(
-    asked: Asked, result: ScoreResult, folder: Path, wall_s: float, items: int, template: ChatTemplate
-) -> None:
+def _print(asked: Asked, prepared: Prepared, result: ScoreResult, folder: Path, wall_s: float) -> None:
     console = Console(soft_wrap=True, highlight=False, markup=False)
+    items = prepared.items
     taken = items if asked.limit is None else min(asked.limit, items)
     what = f"{asked.benchmark}, {asked.split}, {taken} of {items} items"
     if isinstance(result.outcome, Score):
@@ -197,7 +250,7 @@ def _print(
         for line in _last_lines(folder / "output.log"):
             console.print(f"  {line}", style="dim")
     console.print(
-        f"model {asked.model}, engine {asked.engine}, chat template: {template.source}", style="dim"
+        f"model {asked.model}, engine {asked.engine}, chat template: {prepared.template}", style="dim"
     )
     for use in result.uses:
         console.print(_use(use), style="dim")
@@ -213,9 +266,9 @@ def _score(score: Score) -> str:
 
 
 def _use(use: ModelUse) -> str:
-    local = use.model.startswith(tuple(f"{engine}/" for engine in ENGINES))
-    name = "the evaluated model" if local else visible(use.model, 80)
-    unknown = "no cost" if local else "cost unknown"
+    evaluated = use.model.startswith(EVALUATED)
+    name = "the evaluated model" if evaluated else visible(use.model, 80)
+    unknown = "no cost known" if evaluated else "cost unknown"
     cost = unknown if use.cost_usd is None else f"{use.cost_usd:.4f} USD"
     return f"{name}: {use.input_tokens} tokens in, {use.output_tokens} out; {cost}"
 
@@ -235,7 +288,9 @@ def _log(folder: Path) -> Path | None:
     return max(folder.glob("*.eval"), key=lambda path: path.stat().st_mtime, default=None)
 
 
-def _document(asked: Asked, result: ScoreResult, folder: Path, wall_s: float) -> dict[str, object]:
+def _document(
+    asked: Asked, prepared: Prepared, result: ScoreResult, folder: Path, wall_s: float
+) -> dict[str, object]:
     log = _log(folder)
     return {
         "schema": "posttrainbench.evaluation/1",
@@ -244,6 +299,7 @@ def _document(asked: Asked, result: ScoreResult, folder: Path, wall_s: float) ->
         "limit": asked.limit,
         "model": str(asked.model),
         "engine": asked.engine,
+        "chat_template": prepared.template,
         "outcome": asdict(result.outcome),
         "uses": [asdict(use) for use in result.uses],
         "wall_s": wall_s,

@@ -23,7 +23,7 @@ RECORDED = ("inspect-ai", "transformers", "torch", "safetensors")
 
 def main(job_path: str, model: str) -> None:
     """Answer one job."""
-    _start_lightly()
+    start_lightly()
     out = Path(job_path).parent
     job = from_json(ScoreJob, Path(job_path).read_text(), job_path)
     versions = tuple((name, version(name)) for name in RECORDED)
@@ -32,7 +32,7 @@ def main(job_path: str, model: str) -> None:
     write_atomic(out / "result.json", to_json(result))
 
 
-def _start_lightly() -> None:
+def start_lightly() -> None:
     """Leave out what an evaluation does not need: for a small model, starting is most of its time."""
     gc.set_threshold(200_000, 20, 100)  # imports make objects that stay: looking for garbage costs a third
     from inspect_ai._util import entrypoints

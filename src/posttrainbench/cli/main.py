@@ -77,8 +77,16 @@ def evaluate(
     benchmark: Annotated[
         str | None, typer.Option(help="Instead of a run: a benchmark; see `ptb list benchmarks`.")
     ] = None,
-    model: Annotated[Path | None, typer.Option(help="A model's folder on this machine.")] = None,
-    engine: Annotated[str, typer.Option(help="What runs the model.")] = "transformers",
+    model: Annotated[
+        Path | None, typer.Option(help="A model's folder on this machine; with --engine openai, its name.")
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(help="What runs the model: transformers, or openai (any compatible server).")
+    ] = "transformers",
+    base_url: Annotated[str | None, typer.Option(help="The server, if not PTB_ENGINE_BASE_URL.")] = None,
+    in_flight: Annotated[
+        int | None, typer.Option(min=1, help="Requests that the server gets at once; default 256.")
+    ] = None,
     split: Annotated[str, typer.Option(help="test, dev, sealed or train.")] = "test",
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many items.")] = None,
     chat_template: Annotated[str | None, typer.Option(help="A Jinja file; default: the model's own.")] = None,
@@ -101,10 +109,21 @@ def evaluate(
     from posttrainbench.cli.evaluate import Asked
     from posttrainbench.cli.evaluate import evaluate as verb
 
-    verb(
-        Asked(benchmark, model, engine, split, limit, chat_template, grader, grader_url, sandbox, out),
-        as_json,
+    asked = Asked(
+        benchmark=benchmark,
+        model=model,
+        engine=engine,
+        split=split,
+        limit=limit,
+        chat_template=chat_template,
+        grader=grader,
+        grader_url=grader_url,
+        sandbox=sandbox,
+        out=out,
+        base_url=base_url,
+        in_flight=in_flight,
     )
+    verb(asked, as_json)
 
 
 @app.command()

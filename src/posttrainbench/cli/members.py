@@ -30,7 +30,11 @@ SANDBOXES = {
     "bwrap": "posttrainbench.sandboxes.bubblewrap:Bubblewrap",
     "none": "posttrainbench.sandboxes.unisolated:Unisolated",
 }
-ENGINES = {"transformers": "posttrainbench.engines.transformers:TransformersEngine"}
+ENGINES = {
+    "transformers": "posttrainbench.engines.transformers:TransformersEngine",
+    "openai": "posttrainbench.engines.openai:OpenAIEngine",
+}
+SERVED = ("openai",)  # engines that ask a server: nothing of the model runs here
 OPENAI_COMPATIBLE = "openai_compatible"
 BENCHMARKS = {
     "tiny_math": "posttrainbench.benchmarks.tiny_math:TinyMath",

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import time
 from collections.abc import Mapping
@@ -41,7 +42,7 @@ from tenacity.wait import WaitBaseT
 
 from posttrainbench.engines.chat_messages import contents_of, tool_schema
 from posttrainbench.engines.token_limits import LEAST_TOKENS, LOWERED, Lowered
-from posttrainbench.errors import SetupError
+from posttrainbench.errors import SetupError, UnknownName
 
 BASE_URL, API_KEY = "PTB_ENGINE_BASE_URL", "PTB_ENGINE_API_KEY"
 IN_FLIGHT, TIMEOUT_S = "PTB_ENGINE_IN_FLIGHT", "PTB_ENGINE_TIMEOUT_S"
@@ -52,6 +53,7 @@ WORTH_A_RETRY = {408, 409, 425, 429}  # and every 5xx
 LONGEST_BACKOFF_S = 60.0
 PATIENCE_S = 120.0  # a server that has been away for so long is not waited for
 LOOK_TIMEOUT_S = 20.0
+PER_POOL = 16  # connections: httpx looks at all of a pool's for each of them, so one large pool is slow
 SAID_CHARACTERS = 300
 STOP_REASONS: Mapping[str, StopReason] = {
     "stop": "stop",
@@ -64,6 +66,9 @@ SETTINGS = ("max_tokens", "temperature", "top_p", "top_k", "seed", "frequency_pe
 _LENGTH = re.compile(r"context (?:length|window|size)|max_(?:completion_|new_)?tokens", re.IGNORECASE)
 _CONTEXT = re.compile(r"context (?:length|window|size)\D{0,30}(\d+)", re.IGNORECASE)
 _PROMPT = re.compile(r"(\d+) (?:input tokens|(?:tokens )?in the (?:messages|prompt|input))", re.IGNORECASE)
+
+
+_Slots = asyncio.LifoQueue[httpx.AsyncClient]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +108,11 @@ def server_from(environment: Mapping[str, str], **options: str | None) -> Server
     )
 
 
-def served_names(server: Server) -> tuple[str, ...] | None:
-    """The models that a server says it serves; None when it does not say.
+def check_served(name: str, server: Server) -> None:
+    """Nothing, when the server can be reached and does not deny that it serves `name`.
 
     Raises:
-        SetupError: it cannot be reached, or refuses us; the text says what to do.
+        SetupError: it cannot, or refuses us, or serves other models; the text says what to do.
     """
     try:
         reply = httpx.get(f"{server.base_url}/models", headers=_key(server), timeout=LOOK_TIMEOUT_S)
@@ -117,9 +122,11 @@ def served_names(server: Server) -> tuple[str, ...] | None:
     if reply.status_code in (401, 403):
         raise SetupError(f"{server.base_url} refuses the key (status {reply.status_code}); set {API_KEY}")
     try:
-        return tuple(str(model["id"]) for model in reply.json()["data"])
+        names = [str(model["id"]) for model in reply.json()["data"]]
     except (ValueError, LookupError, TypeError):
-        return None
+        return  # it has no such list
+    if names and name not in names:
+        raise UnknownName("served model", name, names)
 
 
 def served_model(name: str, server: Server) -> Model:
@@ -134,8 +141,9 @@ class OpenAIEngine:
 
     name = "openai"
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self, server: Server | None = None) -> None:
+        """Without a server, the one that the environment names."""
+        self._server = server or server_from(os.environ)
 
     def inspect_model(self, model: Path, chat_template: str) -> Model:
         """The served model as Inspect calls it.
@@ -175,7 +183,7 @@ class ServedAPI(ModelAPI):
     ) -> None:
         super().__init__(model_name, base_url or server.base_url, api_key, config=config or GenerateConfig())
         self._server = server
-        self._line: tuple[asyncio.AbstractEventLoop, httpx.AsyncClient] | None = None
+        self._line: tuple[asyncio.AbstractEventLoop, _Slots] | None = None
         self._away_since_s: float | None = None
 
     async def generate(
@@ -217,8 +225,13 @@ class ServedAPI(ModelAPI):
 
     async def _post(self, body: dict[str, Any]) -> dict[str, Any]:
         """A reply to one request."""
-        async with asyncio.timeout(self._server.timeout_s):
-            response = await self._client().post(f"{self._server.base_url}/chat/completions", json=body)
+        slots = self._slots_here()
+        client = await slots.get()
+        try:
+            async with asyncio.timeout(self._server.timeout_s):
+                response = await client.post(f"{self._server.base_url}/chat/completions", json=body)
+        finally:
+            slots.put_nowait(client)
         self._away_since_s = None
         if response.status_code != httpx.codes.OK:
             raise _Refusal(response.status_code, _said_in(response.text))
@@ -230,16 +243,11 @@ class ServedAPI(ModelAPI):
             raise _Unreadable("a reply that is no JSON object")
         return reply
 
-    def _client(self) -> httpx.AsyncClient:
-        """The connections of the running event loop: one for each request in flight."""
+    def _slots_here(self) -> _Slots:
+        """The connections of the running event loop; another loop than last time gets its own."""
         loop = asyncio.get_running_loop()
         if self._line is None or self._line[0] is not loop:
-            n = self._server.in_flight
-            limits = httpx.Limits(max_connections=n, max_keepalive_connections=n)
-            client = httpx.AsyncClient(
-                headers=_key(self._server), limits=limits, timeout=self._server.timeout_s
-            )
-            self._line = (loop, client)
+            self._line = (loop, _slots(self._server))
         return self._line[1]
 
     def should_retry(self, ex: Exception) -> bool:
@@ -256,10 +264,19 @@ class ServedAPI(ModelAPI):
     def connection_key(self) -> str:
         return self._server.base_url
 
-    async def aclose(self) -> None:
-        if self._line is not None and self._line[0] is asyncio.get_running_loop():
-            await self._line[1].aclose()
-            self._line = None
+
+def _slots(server: Server) -> _Slots:
+    """One slot for each request in flight; its client has a connection for it."""
+    limits = httpx.Limits(max_connections=PER_POOL, max_keepalive_connections=PER_POOL)
+    trusted = httpx.create_ssl_context()
+    slots: _Slots = asyncio.LifoQueue()  # the warmest connection next
+    for place in range(server.in_flight):
+        if place % PER_POOL == 0:
+            client = httpx.AsyncClient(
+                headers=_key(server), limits=limits, timeout=server.timeout_s, verify=trusted
+            )
+        slots.put_nowait(client)
+    return slots
 
 
 def _key(server: Server) -> dict[str, str]:

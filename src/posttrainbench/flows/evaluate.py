@@ -10,9 +10,10 @@ from pathlib import Path
 from posttrainbench.budget import Limits
 from posttrainbench.errors import FailureKind, InvalidFile
 from posttrainbench.flows.sample_progress import Progress, ProgressReader
-from posttrainbench.flows.score import ScoreJob, ScoreResult, score_answers
+from posttrainbench.flows.score import ScoreJob, ScoreResult, score, score_answers
 from posttrainbench.protocols import (
     Benchmark,
+    Engine,
     Mount,
     Sandbox,
     SandboxEnd,
@@ -128,6 +129,27 @@ class Evaluator:
             return from_json(ScoreResult, read_text(out, "result.json", RESULT_CAP_BYTES), "result.json")
         except (OSError, InvalidFile) as error:
             return _failure(f"the evaluator left no readable result: {error}")
+
+
+@dataclass(frozen=True, slots=True)
+class ServedEvaluator:
+    """Evaluates a model behind a server, in this process: nothing of the model runs here.
+
+    Answers are scored as they come, those that need a grader or a sandbox too.
+    """
+
+    benchmark: Benchmark
+    engine: Engine
+    aids: ScoringAids | None
+    versions: tuple[tuple[str, str], ...] = ()
+    on_progress: Callable[[Progress], None] | None = None
+
+    def score(self, model: Path, split: str, out: Path, limit: int | None = None) -> ScoreResult:
+        """The score of a model, named as the server names it; `out` keeps the job and Inspect's log."""
+        out.mkdir(parents=True, exist_ok=True)
+        job = ScoreJob(self.benchmark.name, split, self.engine.name, chat_template="", limit=limit)
+        write_atomic(out / "job.json", to_json(job))
+        return score(self.benchmark, self.engine, job, model, out, self.on_progress, self.versions, self.aids)
 
 
 def _failure(reason: str) -> ScoreResult:

@@ -12,7 +12,7 @@ DISCIPLINES = {"scoring", "auditing", "ranking"}
 PLURALS = {"agents", "sandboxes", "gateways", "engines", "benchmarks", "schedulers", "judges", "stores"}
 PLURALS |= {"graders"}
 PLURALS |= {"tinyworld", "datasets", "suites", "templates"}  # data with a reader each
-DATA = {"tinyworld", "datasets"}  # which their siblings may read
+DATA = {"tinyworld", "datasets", "templates"}  # which their siblings may read
 VERBS = {"flows"}
 SURFACES = {"cli", "report"}
 # Programs that run inside a sandbox: shown there, never imported here.

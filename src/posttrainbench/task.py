@@ -23,6 +23,7 @@ class ModelRef:
 
     hub_id: str
     revision: str = "main"
+    chat_template: str = ""  # a family's name or a Jinja text; empty: the family that is known for hub_id
 
     @property
     def short(self) -> str:

@@ -89,7 +89,10 @@ def evaluate(
     ] = None,
     split: Annotated[str, typer.Option(help="test, dev, sealed or train.")] = "test",
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many items.")] = None,
-    chat_template: Annotated[str | None, typer.Option(help="A Jinja file; default: the model's own.")] = None,
+    chat_template: Annotated[
+        str | None,
+        typer.Option(help="qwen3, gemma3, smollm3, llama3 or a Jinja file; default: the model's own."),
+    ] = None,
     grader: Annotated[str | None, typer.Option(help="The grader's model, if not PTB_GRADER_MODEL.")] = None,
     grader_url: Annotated[str | None, typer.Option(help="Its endpoint, if not PTB_GRADER_BASE_URL.")] = None,
     sandbox: SandboxName = "bwrap",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from posttrainbench.errors import InvalidFile, SetupError
+from posttrainbench.templates.families import FAMILIES, chat_template
 
 OWN = "own"
 
@@ -39,18 +40,20 @@ def check_model(folder: Path) -> None:
 
 
 def chat_template_for(folder: Path, wanted: str | None) -> ChatTemplate:
-    """The template that was asked for: a file, `own`, or by default the model's own.
+    """The template that was asked for: a family's name, a file, `own`, or by default the model's own.
 
     Raises:
         SetupError: there is none; the text says how to give one.
     """
+    if wanted in FAMILIES:
+        return ChatTemplate(chat_template(wanted), f"{wanted} (ours)")
     if wanted is not None and wanted != OWN:
         return ChatTemplate(_text(Path(wanted)), wanted)
     own = _own_template(folder)
     if own is None:
         raise SetupError(
             f"{folder} has no chat template (many base models have none); "
-            "give one with --chat-template FILE.jinja"
+            f"give one with --chat-template, a file or one of {', '.join(FAMILIES)}"
         )
     return ChatTemplate(own, "the model's own")
 

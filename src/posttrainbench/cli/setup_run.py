@@ -7,11 +7,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from posttrainbench.cli.members import agent_of, aids_for, benchmark_named, gateway, sandbox_named
-from posttrainbench.errors import UnknownName
+from posttrainbench.errors import SetupError, UnknownName
 from posttrainbench.flows.run import Members
 from posttrainbench.record import AgentSpec, RunSpec
 from posttrainbench.stores.runs import RunStore
-from posttrainbench.task import Suite, Task
+from posttrainbench.task import ModelRef, Suite, Task
+from posttrainbench.templates.families import FAMILIES, template_of
 from posttrainbench.tinyworld import catalog
 
 RECORDED = ("posttrainbench", "inspect-ai", "transformers", "torch", "safetensors", "huggingface-hub")
@@ -31,6 +32,23 @@ def task_of(suite: Suite, model: str, benchmark: str) -> Task:
     if benchmark not in names:
         raise UnknownName("benchmark", benchmark, names)
     return next(t for t in suite.tasks() if (t.base_model.short, t.benchmark) == (short, benchmark))
+
+
+def chat_template_of(base: ModelRef) -> str:
+    """The Jinja text of a base model's chat template: the suite's, or the one known for it.
+
+    Raises:
+        SetupError: none is known; the text says what to write into the suite.
+    """
+    if not base.chat_template and base.hub_id in catalog.model_names():
+        return catalog.chat_template(base.hub_id)
+    try:
+        return template_of(base.hub_id, base.chat_template)
+    except UnknownName:
+        raise SetupError(
+            f"no chat template is known for {base.hub_id}; write chat_template = "
+            f"{' or '.join(map(repr, FAMILIES))}, or a .jinja file, beside its hub_id in the suite"
+        ) from None
 
 
 def make_run(root: Path, suite: Suite, task: Task, agent: AgentSpec, seed: int, sandbox: str) -> RunStore:
@@ -67,5 +85,5 @@ def members_of(spec: RunSpec) -> Members:
         aids=aids_for(benchmark, sandbox),
         base=catalog.model_folder(base.hub_id, base.revision),
         siblings=tuple((name, catalog.model_folder(name)) for name in catalog.siblings_of(base.hub_id)),
-        chat_template=catalog.chat_template(base.hub_id),
+        chat_template=chat_template_of(base),
     )

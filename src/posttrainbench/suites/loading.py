@@ -6,7 +6,7 @@ import difflib
 import math
 import re
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -20,6 +20,7 @@ from posttrainbench.ranking.weights import headroom_weights
 from posttrainbench.suites.lines import Path as KeyPath
 from posttrainbench.suites.lines import key_lines, line_of
 from posttrainbench.task import ModelRef, Policy, Reference, Rules, Suite, SuiteBenchmark
+from posttrainbench.templates.families import FAMILIES
 
 DEFAULT_LIMITS = Limits()
 CHECKS = Rules(Policy.PAPER).required_checks  # all that a suite can ask for
@@ -43,6 +44,7 @@ class _Table(BaseModel):
 class BaseModelTable(_Table):
     hub_id: HubId
     revision: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]*$")] = "main"
+    chat_template: str = ""  # a family's name, or a file beside the suite's that ends in .jinja
 
 
 class BenchmarkTable(_Table):
@@ -155,10 +157,15 @@ def read_suite(text: str, where: str, known_benchmarks: tuple[str, ...] | None =
         file = SuiteFile.model_validate(table)
     except ValidationError as error:
         raise _complaint(where, text, _schema_problems(error)) from None
-    problems = [*_contradictions(file), *_unknown_benchmarks(file, known_benchmarks)]
+    templates = {m.hub_id: _template(m.chat_template, Path(where).parent) for m in file.base_models}
+    problems = [
+        *_contradictions(file),
+        *_unknown_benchmarks(file, known_benchmarks),
+        *_template_problems(file, templates),
+    ]
     if problems:
         raise _complaint(where, text, problems)
-    return _suite(file)
+    return _suite(file, templates)
 
 
 def read_references(path: Path) -> tuple[Reference, ...]:
@@ -193,13 +200,26 @@ def _toml(text: str, where: str) -> dict[str, object]:
         raise InvalidFile(f"{where}:{line}: {what}") from None
 
 
-def _suite(file: SuiteFile) -> Suite:
+def _template(named: str, folder: Path) -> str | None:
+    """What a suite holds of a base model's chat template: a name, or a file's text; None: no text."""
+    if not named.endswith(".jinja"):
+        return named
+    try:
+        return (folder / named).read_text(encoding="utf-8") or None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _suite(file: SuiteFile, templates: Mapping[str, str | None]) -> Suite:
     weights = _weights(file)
     return Suite(
         name=file.name,
         version=file.version,
         title=file.title,
-        base_models=tuple(ModelRef(model.hub_id, model.revision) for model in file.base_models),
+        base_models=tuple(
+            ModelRef(model.hub_id, model.revision, templates[model.hub_id] or "")
+            for model in file.base_models
+        ),
         benchmarks=tuple(SuiteBenchmark(b.name, weights[b.name], b.data_digest) for b in file.benchmarks),
         budget=Budget(**file.budget.model_dump()),
         rules=Rules(
@@ -357,6 +377,16 @@ def _reference_problems(file: SuiteFile) -> Iterator[_Problem]:
         if cell in seen:
             yield _Problem(path, f"a second {reference.kind!r} score of one cell")
         seen.add(cell)
+
+
+def _template_problems(file: SuiteFile, templates: Mapping[str, str | None]) -> Iterator[_Problem]:
+    for position, model in enumerate(file.base_models):
+        path: KeyPath = ("base_models", position, "chat_template")
+        if templates[model.hub_id] is None:
+            yield _Problem(path, f"cannot read {model.chat_template!r}, or it is empty")
+        elif not model.chat_template.endswith(".jinja") and model.chat_template not in ("", *FAMILIES):
+            what = f"no chat template {model.chat_template!r}"
+            yield _Problem(path, f"{what}; known: {', '.join(FAMILIES)}, or a file that ends in .jinja")
 
 
 def _unknown_benchmarks(file: SuiteFile, known: tuple[str, ...] | None) -> Iterator[_Problem]:

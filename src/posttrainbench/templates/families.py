@@ -33,6 +33,21 @@ def family_of(base_model: str) -> str:
         raise UnknownName("base model", base_model, _FAMILY_OF) from None
 
 
+def template_of(base_model: str, given: str = "") -> str:
+    """The Jinja text that a suite's base model is prompted through.
+
+    Args:
+        base_model: its hub id.
+        given: what the suite says: a family's name, a Jinja text, or "" for the family that is known.
+
+    Raises:
+        UnknownName: no family is known for it and none is given.
+    """
+    if given and given not in FAMILIES:
+        return given
+    return chat_template(given or family_of(base_model))
+
+
 @cache
 def chat_template(family: str) -> str:
     """The Jinja text of a family's template.

@@ -17,8 +17,12 @@ import pytest
 from posttrainbench.benchmarks.gsm8k import Gsm8k
 from posttrainbench.cli.evaluate import Asked, evaluate
 from posttrainbench.cli.model_folder import chat_template_for, check_model
+from posttrainbench.cli.setup_run import chat_template_of
 from posttrainbench.errors import SetupError, UnknownName
 from posttrainbench.stores.samples import read_samples
+from posttrainbench.suites import load_suite
+from posttrainbench.task import ModelRef
+from posttrainbench.templates.families import chat_template, family_of
 from posttrainbench.tinyworld import catalog
 
 MODEL = catalog.model_folder(catalog.QWEN3_INSTRUCT)
@@ -102,8 +106,18 @@ def test_a_chat_template_is_the_models_own_or_the_one_that_was_given(tmp_path: P
     (tmp_path / "mine.jinja").write_text("mine")
     given = chat_template_for(MODEL, str(tmp_path / "mine.jinja"))
     assert (given.text, given.source) == ("mine", str(tmp_path / "mine.jinja"))
+    assert chat_template_for(MODEL, "gemma3").text == chat_template("gemma3")
     with pytest.raises(SetupError, match="cannot read"):
         chat_template_for(MODEL, str(tmp_path / "gone.jinja"))
+
+
+def test_a_suites_base_model_decides_the_chat_template() -> None:
+    for model in load_suite("ptb-v1.0").base_models:
+        assert chat_template_of(model) == chat_template(family_of(model.hub_id))
+    assert chat_template_of(ModelRef(catalog.LLAMA_BASE)) == catalog.chat_template(catalog.LLAMA_BASE)
+    assert chat_template_of(ModelRef("own/model", "main", "llama3")) == chat_template("llama3")
+    with pytest.raises(SetupError, match="chat_template = 'qwen3' or"):
+        chat_template_of(ModelRef("own/model"))
 
 
 def long_context_model(folder: Path) -> Path:

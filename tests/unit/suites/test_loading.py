@@ -113,6 +113,16 @@ def test_what_a_file_leaves_out_has_the_nouns_defaults() -> None:
             '[rules]\nrequired_checks = [\n "lineage",\n "overlaps",\n]\n[budget]',
             "mine.toml:22: rules.required_checks[1]: no check 'overlaps'; did you mean 'overlap'?",
         ),
+        (
+            'two-base"',
+            'two-base"\nchat_template = "qwen4"',
+            "mine.toml:10: base_models[1].chat_template: no chat template 'qwen4'; known: qwen3, ",
+        ),
+        (
+            'two-base"',
+            'two-base"\nchat_template = "gone.jinja"',
+            "mine.toml:10: base_models[1].chat_template: cannot read 'gone.jinja'",
+        ),
         ("[budget]", "[budget", "mine.toml:19: "),
     ],
 )
@@ -195,3 +205,14 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes | 
         file.mkdir()
     with pytest.raises(InvalidFile, match=r"mine\.toml"):
         load_suite(file)
+
+
+def test_a_base_models_chat_template_is_a_familys_or_a_file_beside_the_suite(tmp_path: Path) -> None:
+    (tmp_path / "own.jinja").write_text("{{ messages }}")
+    file = tmp_path / "mine.toml"
+    text = GOOD.replace('one-base"', 'one-base"\nchat_template = "gemma3"')
+    file.write_text(text.replace('two-base"', 'two-base"\nchat_template = "own.jinja"'))
+    suite = load_suite(file)
+    assert [model.chat_template for model in suite.base_models] == ["gemma3", "{{ messages }}"]
+    (tmp_path / "own.jinja").write_text("{{ bos_token }}{{ messages }}")
+    assert load_suite(file).digest != suite.digest, "another prompt is another suite"

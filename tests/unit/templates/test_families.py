@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from posttrainbench.errors import UnknownName
-from posttrainbench.templates.families import FAMILIES, chat_template, family_of
+from posttrainbench.templates.families import FAMILIES, chat_template, family_of, template_of
 
 Message = dict[str, Any]
 WEATHER = {
@@ -29,7 +29,7 @@ CALLS = {"role": "assistant", "content": "", "tool_calls": [CALL]}
 RESULT = {"role": "tool", "name": "rain_in", "content": "7"}
 HEADER = (
     "<|im_start|>system\n## Metadata\n\nKnowledge Cutoff Date: June 2025\nToday Date: 01 July 2025\n"
-    "Reasoning Mode: /no_think\n\n## Custom Instructions\n\n"
+    "Reasoning Mode: /think\n\n## Custom Instructions\n\n"
 )
 NAMED = "You are a helpful AI assistant named SmolLM, trained by Hugging Face.\n\n"
 BRACES = '{"name": <function-name>, "arguments": <args-json-object>}'
@@ -65,19 +65,14 @@ def llama_turn(role: str, content: str) -> str:
 
 
 ANSWER_STARTS = {
-    "qwen3": "<|im_start|>assistant\n" + NO_THOUGHT + "\n",
-    "smollm3": "<|im_start|>assistant\n" + NO_THOUGHT,
+    "qwen3": "<|im_start|>assistant\n",
+    "smollm3": "<|im_start|>assistant\n",
     "gemma3": "<start_of_turn>model\n",
     "llama3": "<|start_header_id|>assistant<|end_header_id|>\n\n",
 }
 ONE_TURN = {
     "qwen3": turn("user", "Does it rain?") + ANSWER_STARTS["qwen3"],
-    "smollm3": HEADER
-    + NAMED
-    + "<|im_end|>\n"
-    + turn("user", "Does it rain?")
-    + "<|im_start|>assistant\n"
-    + NO_THOUGHT,
+    "smollm3": HEADER + NAMED + turn("user", "Does it rain?") + "<|im_start|>assistant\n",
     "gemma3": "<bos>" + gemma_turn("user", "Does it rain?") + "<start_of_turn>model\n",
     "llama3": "<|begin_of_text|>"
     + llama_turn("user", "Does it rain?")
@@ -95,16 +90,13 @@ TWO_TURNS = {
     + turn("user", "Does it rain?")
     + turn("assistant", "It does.")
     + turn("user", "Much?")
-    + "<|im_start|>assistant\n"
-    + NO_THOUGHT
-    + "\n",
+    + "<|im_start|>assistant\n",
     "smollm3": HEADER
-    + "Be brief.\n\n<|im_end|>\n"
+    + "Be brief.\n\n"
     + turn("user", "Does it rain?")
-    + turn("assistant", NO_THOUGHT + "It does.")
+    + turn("assistant", "It does.")
     + turn("user", "Much?")
-    + "<|im_start|>assistant\n"
-    + NO_THOUGHT,
+    + "<|im_start|>assistant\n",
     "gemma3": "<bos>"
     + gemma_turn("user", "Be brief.\n\nDoes it rain?")
     + gemma_turn("model", "It does.")
@@ -140,11 +132,11 @@ TOOLS = {
     "smollm3": HEADER
     + "Be brief.\n\n### Tools\n\nYou may call one or more functions to assist with the user query.\n"
     + "You are provided with function signatures within "
-    + f"<tools></tools> XML tags:\n\n<tools>\n{LISTED}\n</tools>"
+    + f"<tools></tools> XML tags:\n\n<tools>\n{WEATHER}\n</tools>"
     + "\n\nFor each function call, return a json object with function name and arguments within "
     + f"<tool_call></tool_call> XML tags:\n<tool_call>\n{BRACES}\n</tool_call>\n\n<|im_end|>\n"
     + turn("user", "Does it rain?")
-    + turn("assistant", NO_THOUGHT + f"<tool_call>\n{CALL_JSON}\n</tool_call>")
+    + turn("assistant", f"<tool_call>\n{CALL_JSON}\n</tool_call>")
     + turn("user", "7"),
     "gemma3": "<bos>"
     + gemma_turn(
@@ -177,9 +169,10 @@ def test_tools_a_call_and_its_result(family: str) -> None:
     assert rendered == TOOLS[family] + ANSWER_STARTS[family]
 
 
-@pytest.mark.parametrize("family", ["qwen3", "smollm3"])
-def test_a_thinking_answer_starts_without_an_empty_block(family: str) -> None:
-    assert render(family, [ASK], enable_thinking=True).endswith("<|im_start|>assistant\n")
+@pytest.mark.parametrize(("family", "skipped"), [("qwen3", NO_THOUGHT + "\n"), ("smollm3", NO_THOUGHT)])
+def test_thinking_can_be_turned_off(family: str, skipped: str) -> None:
+    rendered = render(family, [ASK], enable_thinking=False)
+    assert rendered == ONE_TURN[family].replace("/think", "/no_think") + skipped
 
 
 @pytest.mark.parametrize("family", ["qwen3", "smollm3"])
@@ -201,7 +194,9 @@ def test_qwen_keeps_the_thoughts_that_led_to_a_call() -> None:
 def test_the_prompt_is_how_the_trained_conversation_begins(family: str) -> None:
     """What an agent trains on, with the answer in place, starts with what the evaluation will ask."""
     trained = render(family, [SYSTEM, ASK, SAY], prompt=False)
-    assert trained.startswith(render(family, [SYSTEM, ASK]) + "It does.")
+    prompt = render(family, [SYSTEM, ASK])
+    assert trained.startswith(prompt)
+    assert trained.removeprefix(prompt).removeprefix(NO_THOUGHT + "\n").startswith("It does.")
 
 
 @pytest.mark.parametrize(
@@ -223,3 +218,11 @@ def test_an_unknown_base_model_is_an_error_that_names_the_nearest() -> None:
         family_of("Qwen/Qwen3-4B-Bose")
     with pytest.raises(UnknownName, match="llama3"):
         chat_template("llama4")
+
+
+def test_a_suite_may_name_another_family_or_bring_its_own_text() -> None:
+    assert template_of("Qwen/Qwen3-4B-Base") == chat_template("qwen3")
+    assert template_of("Qwen/Qwen3-4B-Base", "gemma3") == chat_template("gemma3")
+    assert template_of("own/model", "{{ messages }}") == "{{ messages }}"
+    with pytest.raises(UnknownName):
+        template_of("own/model")

@@ -18,11 +18,12 @@ from pathlib import Path
 
 from posttrainbench.budget import MIB, Limits
 from posttrainbench.errors import SandboxUnavailable
-from posttrainbench.protocols import Mount, Sandbox, SandboxJob
+from posttrainbench.protocols import Mount, Sandbox, SandboxJob, SandboxProcess
 
 PROGRAM = Path(__file__).with_name("trial_program.py")
 INSIDE = "/trial"
 PASSED = "passed"
+LOOK_S = 0.5
 STARTUP_S = 60.0  # until a sandbox runs and its program has called us
 REPLY_CAP_BYTES = 1000
 LIMITS = Limits(
@@ -73,7 +74,7 @@ def try_answer(sandbox: Sandbox, trial: Trial, timeout_s: float) -> TrialEnd:
         )
         process = sandbox.start(job, output.extend)
         try:
-            caller = _called_by(door, output)
+            caller = _called_by(door, process, output)
             door.close()  # nobody else can call: the answer is not in the sandbox yet
             with caller:
                 return _end_of(caller, trial, timeout_s)
@@ -81,13 +82,23 @@ def try_answer(sandbox: Sandbox, trial: Trial, timeout_s: float) -> TrialEnd:
             process.stop(grace_s=0)
 
 
-def _called_by(door: socket.socket, output: bytearray) -> socket.socket:
-    door.settimeout(STARTUP_S)
-    try:
-        return door.accept()[0]
-    except TimeoutError:
-        said = bytes(output[-500:]).decode(errors="replace").strip()
-        raise SandboxUnavailable(f"a trial did not start within {STARTUP_S:g} s: {said}") from None
+def _called_by(door: socket.socket, process: SandboxProcess, output: bytearray) -> socket.socket:
+    """The connection that the trial's program makes.
+
+    Raises:
+        SandboxUnavailable: its sandbox ended before, or takes too long.
+    """
+    door.settimeout(LOOK_S)
+    started_s = time.monotonic()
+    while time.monotonic() - started_s < STARTUP_S:
+        ended = process.wait(0) is not None  # asked first: a call that came before the end still counts
+        try:
+            return door.accept()[0]
+        except TimeoutError:
+            if ended:
+                break
+    said = bytes(output[-500:]).decode(errors="replace").strip()
+    raise SandboxUnavailable(f"a trial's sandbox did not start its program: {said or 'nothing said'}")
 
 
 def _end_of(caller: socket.socket, trial: Trial, timeout_s: float) -> TrialEnd:

@@ -72,9 +72,9 @@ def demo(
 
 
 def _plan(out: Path, suite: Suite, agents: Sequence[str], seed: int, sandbox: str) -> list[Planned]:
-    """Every agent on every task, the long runs first so that no core is idle at the end."""
+    """Every agent on every task, task by task: agents that train run beside agents that wait."""
     specs = [agent_named(name).spec for name in agents]
-    stores = [make_run(out, suite, task, spec, seed, sandbox) for spec in specs for task in suite.tasks()]
+    stores = [make_run(out, suite, task, spec, seed, sandbox) for task in suite.tasks() for spec in specs]
     return [Planned(store, store.spec()) for store in stores]
 
 
@@ -106,6 +106,7 @@ class _Board:
         self._plan, self._console = plan, console
         self._records: dict[str, RunRecord] = {}
         self._learn()
+        self._finished_before, self._started_s = len(self._records), time.monotonic()
         self._live = Live(console=console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> None:
@@ -134,13 +135,22 @@ class _Board:
 
     def _table(self, running: frozenset[str]) -> Table:
         tasks = list(dict.fromkeys(planned.spec.task.name for planned in self._plan))
-        table = Table(box=None, pad_edge=False, header_style="dim")
+        table = Table(box=None, pad_edge=False, header_style="dim", caption=self._left(), caption_justify="left")
         for heading in ("agent", *tasks):
             table.add_column(heading.replace("/", "\n"))
         for agent in dict.fromkeys(planned.spec.agent.name for planned in self._plan):
             cells = [self._cell(agent, task, running) for task in tasks]
             table.add_row(agent, *cells)
         return table
+
+    def _left(self) -> str:
+        """How far the matrix is, and the time left at the pace until now."""
+        done, elapsed_s = len(self._records) - self._finished_before, time.monotonic() - self._started_s
+        text = f"{len(self._records)} of {len(self._plan)} runs finished"
+        if done < 2:  # one run says little of the others
+            return text
+        left_s = round(elapsed_s / done * (len(self._plan) - len(self._records)))
+        return f"{text}, about {left_s // 60}:{left_s % 60:02d} left"
 
     def _cell(self, agent: str, task: str, running: frozenset[str]) -> Text:
         """The state of an agent's runs on a task; several seeds share a cell."""

@@ -23,7 +23,7 @@ from fetch import fetch_model, fetch_rows, read_assignment, submit  # noqa: E402
 from transformers.utils import logging  # noqa: E402
 
 RESERVE_S = 2.5  # to save, submit and leave
-QUERY_S = 15.0  # what an evaluation takes, until one has been seen
+QUERY_S = 10.0  # what an evaluation takes, until one has been seen
 QUERY_AT = (0.4, 0.75)  # of the training time; the end asks once more, if there is time for the answer
 CHECKPOINTS = Path("checkpoints")
 

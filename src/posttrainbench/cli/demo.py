@@ -135,7 +135,8 @@ class _Board:
 
     def _table(self, running: frozenset[str]) -> Table:
         tasks = list(dict.fromkeys(planned.spec.task.name for planned in self._plan))
-        table = Table(box=None, pad_edge=False, header_style="dim", caption=self._left(), caption_justify="left")
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        table.caption, table.caption_justify = self._left(), "left"
         for heading in ("agent", *tasks):
             table.add_column(heading.replace("/", "\n"))
         for agent in dict.fromkeys(planned.spec.agent.name for planned in self._plan):

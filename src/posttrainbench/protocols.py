@@ -274,6 +274,15 @@ class ScoredOutside(Protocol):
         ...
 
 
+@runtime_checkable
+class ShowsExamples(Protocol):
+    """What a benchmark has beside `Benchmark` whose own task shows worked examples before each question."""
+
+    def examples(self) -> Sequence[object]:
+        """The examples that it shows."""
+        ...
+
+
 class Engine(Protocol):
     """Turns weights and prompts into completions. Entry points: `posttrainbench.engines`."""
 

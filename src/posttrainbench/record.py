@@ -13,6 +13,7 @@ from posttrainbench.grade import GradingSpend
 from posttrainbench.task import Task
 
 SCHEMA = 1
+BASELINE = "baseline"  # the scaffold of runs that measure a reference score; `kind` among its settings
 
 
 class Stage(StrEnum):

@@ -80,6 +80,36 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelSource:
+    """What a suite says of a base model beside its name. Paths are of this machine and part of no digest."""
+
+    hub_id: str
+    path: str = ""  # its folder; empty: the hub's cache
+    chat_template: str = (
+        ""  # a family's name or a Jinja text; empty: the family that is known of it, or its own
+    )
+    instruct: str = ""  # hub id of its official instruct sibling; empty: none is known
+    instruct_path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InspectSource:
+    """An Inspect task that a suite brings along as a benchmark, and where agents could find its data."""
+
+    benchmark: str
+    module: str  # the path of a Python file on this machine, part of no digest; or an installed package
+    task: str  # the name of the task in it
+    train: str = ""  # the name of another task in it, whose samples agents may train on
+    title: str = ""
+    hub_id: str = ""
+    test_files: tuple[str, ...] = ()
+
+    @property
+    def is_file(self) -> bool:
+        return self.module.endswith(".py")
+
+
+@dataclass(frozen=True, slots=True)
 class Suite:
     """A frozen set of tasks; leaderboards compare equal digests only."""
 
@@ -92,11 +122,23 @@ class Suite:
     rules: Rules
     limits: Limits
     references: tuple[Reference, ...] = ()
+    models: tuple[ModelSource, ...] = ()  # of base models of which there is more to say than their names
+    own: tuple[InspectSource, ...] = ()  # benchmarks that come with the suite
 
     @property
     def digest(self) -> str:
-        """64 hex digits over all that a score depends on."""
-        return content_digest(self)
+        """64 hex digits over all that a score depends on; the same on every machine."""
+        models = tuple(replace(model, path="", instruct_path="") for model in self.models)
+        own = tuple(replace(source, module="") if source.is_file else source for source in self.own)
+        return content_digest(replace(self, models=models, own=own))
+
+    def model_source(self, hub_id: str) -> ModelSource:
+        """What the suite says of a base model beside its name."""
+        return next((model for model in self.models if model.hub_id == hub_id), ModelSource(hub_id))
+
+    def own_source(self, benchmark: str) -> InspectSource | None:
+        """The Inspect task that the suite brings along under that name, or None."""
+        return next((source for source in self.own if source.benchmark == benchmark), None)
 
     def tasks(self) -> tuple[Task, ...]:
         """Every base model x benchmark, in the suite's order."""

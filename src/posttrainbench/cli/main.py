@@ -130,6 +130,26 @@ def evaluate(
 
 
 @app.command()
+def baseline(
+    suite: Annotated[str, typer.Option(help="A suite's name or TOML file.")] = "tiny",
+    kind: Annotated[list[str] | None, typer.Option(help="Only: base, few_shot or instruct.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="Only these base models.")] = None,
+    benchmark: Annotated[list[str] | None, typer.Option(help="Only these benchmarks.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds per cell.")] = 1,
+    sandbox: SandboxName = "bwrap",
+    out: Annotated[Path, typer.Option(help="Where the runs go.")] = Path("runs/baselines"),
+    write: Annotated[Path | None, typer.Option(help="Write reference rows for a suite: TOML.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure what the suite's base and instruct models score without any agent."""
+    from posttrainbench.cli.baseline import Asked
+    from posttrainbench.cli.baseline import baseline as verb
+
+    chosen = (tuple(kind or ()), tuple(model or ()), tuple(benchmark or ()))
+    verb(Asked(suite, *chosen, seeds, sandbox, out, write), as_json)
+
+
+@app.command()
 def audit(run_dir: RunDir, as_json: Json = False) -> None:
     """Audit a run again, with today's checks; the new record stands beside the old one."""
     from posttrainbench.cli.run import again

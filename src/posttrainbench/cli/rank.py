@@ -14,6 +14,7 @@ from posttrainbench.errors import PtbError, SetupError, UnknownName
 from posttrainbench.leaderboard import Leaderboard, PublishedFigures
 from posttrainbench.ranking.aggregate import only_suite
 from posttrainbench.ranking.aggregate import rank as rank_records
+from posttrainbench.ranking.baselines import kind_of, measured_references
 from posttrainbench.ranking.bootstrap import Answers, Drawn, draw_entries, draw_published, with_rank_ranges
 from posttrainbench.ranking.comparison import Comparison, compare
 from posttrainbench.ranking.policy import CountingPolicy, counting_policy
@@ -114,12 +115,20 @@ def ranked(asked: Asked, draws: int = RANK_DRAWS) -> Ranked:
     policy = counting_policy(asked.policy)
     suite, found = _runs_of(asked.runs, asked.suite)
     finished = [record for _, record in found if record is not None]
-    unfinished = [store.spec() for store, record in found if record is None]
-    references = _references(asked.references, suite) if asked.references else ()
-    board = rank_records(suite, finished, policy, unfinished, references)
+    unfinished = [
+        store.spec() for store, record in found if record is None and not kind_of(store.spec().agent)
+    ]
+    given = _references(asked.references, suite) if asked.references else ()
+    references = (*given, *measured_references(finished))
+    board = rank_records(suite, _of_agents(finished), policy, unfinished, references)
     drawn = draw_entries(board, _answers(found), draws, BOOTSTRAP_SEED)
     board = replace(with_rank_ranges(board, drawn), published=_beside(asked.beside, suite))
     return Ranked(board, drawn)
+
+
+def _of_agents(records: Sequence[RunRecord]) -> list[RunRecord]:
+    """The records without those that measure a baseline: they are no entries, but references."""
+    return [record for record in records if kind_of(record.spec.agent) is None]
 
 
 def leaderboard_of(root: Path, suite: str | None, policy: CountingPolicy) -> Leaderboard:

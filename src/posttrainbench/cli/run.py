@@ -79,14 +79,21 @@ def _new(asked: Asked) -> RunStore:
 
 
 def _follow(store: RunStore, again: frozenset[Stage], as_json: bool) -> None:
-    console = Console(stderr=True)
-    members = members_of(store.spec())
-    with _status(store, console):
+    _print(see_through(store, again), store, as_json)
+
+
+def see_through(store: RunStore, again: frozenset[Stage] = frozenset()) -> RunRecord:
+    """The record of a run, with what it does shown while it does it.
+
+    Raises:
+        PtbError: interrupted, or something that it needs is not there; the text says how to go on.
+    """
+    members = members_of(store.spec(), store.suite())
+    with _status(store, Console(stderr=True)):
         try:
-            record = run_flow(store, members, again)
+            return run_flow(store, members, again)
         except KeyboardInterrupt:
             raise PtbError(f"interrupted; continue with: ptb run {store.layout.root}") from None
-    _print(record, store, as_json)
 
 
 def _print(record: RunRecord, store: RunStore, as_json: bool) -> None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
+from posttrainbench.agents.baseline import BaselineAgent
+from posttrainbench.cli.base_models import base_folder, chat_template_of, instruct_sibling
 from posttrainbench.cli.members import agent_of, aids_for, benchmark_named, gateway, sandbox_named
+from posttrainbench.datasets.folder import view_inside
 from posttrainbench.errors import SetupError, UnknownName
+from posttrainbench.flows.few_shot import SHOTS
 from posttrainbench.flows.run import Members
+from posttrainbench.protocols import Agent
+from posttrainbench.ranking.baselines import kind_of
 from posttrainbench.record import AgentSpec, RunSpec
 from posttrainbench.stores.runs import RunStore
-from posttrainbench.task import ModelRef, Suite, Task
-from posttrainbench.templates.families import FAMILIES, template_of
-from posttrainbench.tinyworld import catalog
+from posttrainbench.task import Suite, Task
 
 RECORDED = ("posttrainbench", "inspect-ai", "transformers", "torch", "safetensors", "huggingface-hub")
 
@@ -32,23 +37,6 @@ def task_of(suite: Suite, model: str, benchmark: str) -> Task:
     if benchmark not in names:
         raise UnknownName("benchmark", benchmark, names)
     return next(t for t in suite.tasks() if (t.base_model.short, t.benchmark) == (short, benchmark))
-
-
-def chat_template_of(base: ModelRef) -> str:
-    """The Jinja text of a base model's chat template: the suite's, or the one known for it.
-
-    Raises:
-        SetupError: none is known; the text says what to write into the suite.
-    """
-    if not base.chat_template and base.hub_id in catalog.model_names():
-        return catalog.chat_template(base.hub_id)
-    try:
-        return template_of(base.hub_id, base.chat_template)
-    except UnknownName:
-        raise SetupError(
-            f"no chat template is known for {base.hub_id}; write chat_template = "
-            f"{' or '.join(map(repr, FAMILIES))}, or a .jinja file, beside its hub_id in the suite"
-        ) from None
 
 
 def make_run(root: Path, suite: Suite, task: Task, agent: AgentSpec, seed: int, sandbox: str) -> RunStore:
@@ -73,17 +61,41 @@ def make_run(root: Path, suite: Suite, task: Task, agent: AgentSpec, seed: int, 
     return store
 
 
-def members_of(spec: RunSpec) -> Members:
-    """The members that a spec names, and the folders that they need."""
+def members_of(spec: RunSpec, suite: Suite) -> Members:
+    """The members that a spec names, and the folders that they need.
+
+    Raises:
+        SetupError: one of them is not on this machine.
+    """
     base = spec.task.base_model
+    folder, sibling = base_folder(suite, base), instruct_sibling(suite, base)
     sandbox, benchmark = sandbox_named(spec.sandbox), benchmark_named(spec.task.benchmark)
-    return Members(
-        agent=agent_of(spec.agent),
+    data = view_inside()
+    members = Members(
+        agent=_baseline(spec, folder, sibling) or agent_of(spec.agent),
         sandbox=sandbox,
         gateway=gateway(),
         benchmark=benchmark,
         aids=aids_for(benchmark, sandbox),
-        base=catalog.model_folder(base.hub_id, base.revision),
-        siblings=tuple((name, catalog.model_folder(name)) for name in catalog.siblings_of(base.hub_id)),
-        chat_template=chat_template_of(base),
+        base=folder,
+        siblings=(sibling,) if sibling else (),
+        chat_template=chat_template_of(suite, base),
+        data_mounts=data.mounts,
+        data_environment=data.environment,
     )
+    kind = kind_of(spec.agent)
+    if kind == "few_shot":
+        return replace(members, chat_template="", shots=SHOTS)
+    return replace(members, siblings=()) if kind == "instruct" else members  # it is what is wanted here
+
+
+def _baseline(spec: RunSpec, base: Path, sibling: tuple[str, Path] | None) -> Agent | None:
+    """The agent of a run that measures a baseline, None of any other run."""
+    kind = kind_of(spec.agent)
+    if kind is None:
+        return None
+    if kind != "instruct":
+        return BaselineAgent(kind, base)
+    if sibling is None:
+        raise SetupError(f"no instruct model of {spec.task.base_model.hub_id} is known: name it in the suite")
+    return BaselineAgent(kind, sibling[1])

@@ -70,6 +70,8 @@ class Evaluator:
     on_progress: Callable[[Progress], None] | None = None
     # What scores the answers that leave the sandbox as text, when no pure rule inside can; see ScoredOutside.
     outside: OutsideScorer | None = None
+    shots: int = 0  # worked examples before each question; see ScoreJob
+    seed: int = 0
 
     def evaluate(self, model: Path, split: str, out: Path) -> Evaluated:
         """The outcome of a model folder on a split; `out` keeps the job, its output and Inspect's log."""
@@ -80,7 +82,7 @@ class Evaluator:
     def score(self, model: Path, split: str, out: Path, limit: int | None = None) -> ScoreResult:
         """As `evaluate`, over the first `limit` samples only, with what each model was asked for."""
         out.mkdir(parents=True, exist_ok=True)
-        job = ScoreJob(self.benchmark, split, self.engine, self.chat_template, limit)
+        job = ScoreJob(self.benchmark, split, self.engine, self.chat_template, limit, self.shots, self.seed)
         write_atomic(out / "job.json", to_json(job))
         with (out / "output.log").open("wb") as log:
             end = self._run(model, out, log.write)

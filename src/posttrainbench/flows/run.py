@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,7 +23,7 @@ from posttrainbench.flows.seal import seal
 from posttrainbench.flows.solve import Solver, solve
 from posttrainbench.layout import FINAL_MODEL, AttemptLayout
 from posttrainbench.ledger import Scalar, check_chain
-from posttrainbench.protocols import Agent, Benchmark, Gateway, Sandbox, ScoringAids
+from posttrainbench.protocols import Agent, Benchmark, Gateway, Mount, Sandbox, ScoringAids
 from posttrainbench.record import (
     Admitted,
     Audited,
@@ -56,6 +56,9 @@ class Members:
     siblings: tuple[tuple[str, Path], ...]  # (hub id, folder) of models that must not be submitted
     chat_template: str
     aids: ScoringAids | None = None  # for a benchmark that needs a grader or a sandbox to score answers
+    data_mounts: tuple[Mount, ...] = ()  # the benchmark's data, for evaluations only: no agent ever sees them
+    data_environment: Mapping[str, str] = field(default_factory=dict)
+    shots: int = 0  # worked examples before each question, for a baseline that knows no chat
 
 
 def run(store: RunStore, members: Members, again: frozenset[Stage] = frozenset()) -> RunRecord:
@@ -177,7 +180,11 @@ class _Run:
             self.spec.engine,
             self.members.chat_template,
             self.spec.task.limits,
+            mounts=self.members.data_mounts,
+            environment=self.members.data_environment,
             outside=OutsideScorer(self.members.benchmark, self.members.aids) if self.members.aids else None,
+            shots=self.members.shots,
+            seed=self.spec.seed,
         )
 
     @staticmethod

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from posttrainbench.errors import FailureKind
+from posttrainbench.flows.few_shot import few_shot
 from posttrainbench.flows.sample_progress import Progress, announced
 from posttrainbench.grade import GradingSpend
 from posttrainbench.protocols import Benchmark, Engine, ScoredOutside, ScoringAids
@@ -41,6 +42,8 @@ class ScoreJob:
     engine: str
     chat_template: str
     limit: int | None = None  # only the first so many samples: a look, no score of the benchmark
+    shots: int = 0  # worked examples in plain text before each question, sampled as the few-shot baseline is
+    seed: int = 0  # of that sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,8 @@ def score(
     from inspect_ai import task_with
 
     task, inspect_model = benchmark.inspect_task(job.split), engine.inspect_model(model, job.chat_template)
+    if job.shots:
+        task = few_shot(task, benchmark, job.shots, job.seed)
     if not isinstance(benchmark, ScoredOutside):
         log = _run(task, inspect_model, job, out, on_progress)
         return ScoreResult(_kept(log, out), versions, uses_of(log))

@@ -15,7 +15,7 @@ from posttrainbench.cli.show import show
 from posttrainbench.errors import InvalidFile, SetupError, UnknownName
 from posttrainbench.leaderboard import RankRange
 from posttrainbench.ranking.policy import PAPER
-from posttrainbench.record import Stage, StageRecord
+from posttrainbench.record import AgentSpec, Stage, StageRecord
 from posttrainbench.scoring.summary import SampleScore
 from posttrainbench.stores.runs import RunStore, find_runs
 from posttrainbench.stores.samples import write_samples
@@ -228,3 +228,20 @@ def test_every_list_can_be_printed_and_read_by_a_script(what: str, capsys) -> No
 def test_an_unknown_list_suggests_the_nearest() -> None:
     with pytest.raises(UnknownName, match="did you mean 'agents'"):
         listing("agent", as_json=False)
+
+
+def test_baseline_runs_stand_in_for_failed_ones_and_are_no_entries(tmp_path: Path) -> None:
+    suite = made_suite(base=False)
+    for task in suite.tasks():
+        failed = made_spec(suite, task, "unlucky")
+        agent = AgentSpec("baseline-base", "baseline", settings=(("kind", "base"),))
+        known = replace(made_spec(suite, task, "baseline-base"), agent=agent)
+        for spec, outcome in ((failed, CRASH), (known, made_score(0.3))):
+            store = RunStore(tmp_path / spec.run_id)
+            store.create(spec, suite)
+            store.publish(made_record(spec, outcome), 1)
+    board = leaderboard_of(tmp_path, None, PAPER)
+    (entry,) = board.entries
+    assert (entry.label, entry.total.mean if entry.total else None) == ("unlucky", pytest.approx(0.3))
+    assert [(r.kind, r.total) for r in board.references] == [("base", pytest.approx(0.3))]
+    assert "baseline" in board.reference_sources[0]

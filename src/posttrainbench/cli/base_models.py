@@ -1,0 +1,74 @@
+"""Where the base models of a suite lie on this machine, and how they are talked to."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from posttrainbench.cli.model_folder import chat_template_for, check_model
+from posttrainbench.errors import SetupError, UnknownName
+from posttrainbench.task import ModelRef, Suite
+from posttrainbench.templates.families import FAMILIES, chat_template, family_of, has_family
+from posttrainbench.tinyworld import catalog
+
+
+def base_folder(suite: Suite, base: ModelRef) -> Path:
+    """The folder of a base model.
+
+    Raises:
+        SetupError: it is not on this machine; the text says how to get it.
+    """
+    return _folder(base, suite.model_source(base.hub_id).path)
+
+
+def instruct_sibling(suite: Suite, base: ModelRef) -> tuple[str, Path] | None:
+    """The hub id and folder of the official instruct model of a base model; None when none is known.
+
+    Raises:
+        SetupError: it is known, but not on this machine.
+    """
+    source = suite.model_source(base.hub_id)
+    names = (source.instruct,) if source.instruct else catalog.siblings_of(base.hub_id)
+    return next(((name, _folder(ModelRef(name), source.instruct_path)) for name in names), None)
+
+
+def chat_template_of(suite: Suite, base: ModelRef) -> str:
+    """The Jinja text of a base model's chat template: the suite's, the one known for it, or its own.
+
+    Raises:
+        SetupError: there is none; the text says what to write into the suite.
+    """
+    if not base.chat_template and base.hub_id in catalog.model_names():
+        return catalog.chat_template(base.hub_id)
+    with suppress(UnknownName):
+        return template_of(base.hub_id, base.chat_template)
+    try:
+        return chat_template_for(base_folder(suite, base), None).text
+    except SetupError:
+        raise SetupError(
+            f"no chat template is known for {base.hub_id}; write chat_template = "
+            f"{' or '.join(map(repr, FAMILIES))}, or a .jinja file, beside its hub_id in the suite"
+        ) from None
+
+
+def _folder(model: ModelRef, path: str) -> Path:
+    if path:
+        check_model(Path(path))
+        return Path(path)
+    if model.hub_id in catalog.model_names():
+        return catalog.model_folder(model.hub_id, model.revision)
+    return _cached(model)
+
+
+def _cached(model: ModelRef) -> Path:
+    """The snapshot in the hub's cache; nothing is downloaded here."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(model.hub_id, revision=model.revision, local_files_only=True))
+        check_model(folder)
+    except (LocalEntryNotFoundError, SetupError):
+        fetch = f"hf download {model.hub_id} --revision {model.revision}"
+        raise SetupError(f"{model.hub_id} is not whole on this machine; get it with: {fetch}") from None
+    return folder

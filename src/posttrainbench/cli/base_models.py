@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from posttrainbench.cli.model_folder import chat_template_for, check_model
+from posttrainbench.cli.model_folder import check_model, own_template
 from posttrainbench.errors import SetupError, UnknownName
 from posttrainbench.task import ModelRef, Suite
-from posttrainbench.templates.families import FAMILIES, chat_template, family_of, has_family
+from posttrainbench.templates.families import FAMILIES, template_of
 from posttrainbench.tinyworld import catalog
 
 
@@ -32,8 +32,8 @@ def instruct_sibling(suite: Suite, base: ModelRef) -> tuple[str, Path] | None:
     return next(((name, _folder(ModelRef(name), source.instruct_path)) for name in names), None)
 
 
-def chat_template_of(suite: Suite, base: ModelRef) -> str:
-    """The Jinja text of a base model's chat template: the suite's, the one known for it, or its own.
+def chat_template_of(base: ModelRef, folder: Path | None = None) -> str:
+    """The Jinja text of a base model's chat template: the suite's, the one known for it, or its own in `folder`.
 
     Raises:
         SetupError: there is none; the text says what to write into the suite.
@@ -42,13 +42,12 @@ def chat_template_of(suite: Suite, base: ModelRef) -> str:
         return catalog.chat_template(base.hub_id)
     with suppress(UnknownName):
         return template_of(base.hub_id, base.chat_template)
-    try:
-        return chat_template_for(base_folder(suite, base), None).text
-    except SetupError:
-        raise SetupError(
-            f"no chat template is known for {base.hub_id}; write chat_template = "
-            f"{' or '.join(map(repr, FAMILIES))}, or a .jinja file, beside its hub_id in the suite"
-        ) from None
+    if folder is not None and (own := own_template(folder)) is not None:
+        return own
+    raise SetupError(
+        f"no chat template is known for {base.hub_id}; write chat_template = "
+        f"{' or '.join(map(repr, FAMILIES))}, or a .jinja file, beside its hub_id in the suite"
+    )
 
 
 def _folder(model: ModelRef, path: str) -> Path:

@@ -49,7 +49,7 @@ def chat_template_for(folder: Path, wanted: str | None) -> ChatTemplate:
         return ChatTemplate(chat_template(wanted), f"{wanted} (ours)")
     if wanted is not None and wanted != OWN:
         return ChatTemplate(_text(Path(wanted)), wanted)
-    own = _own_template(folder)
+    own = own_template(folder)
     if own is None:
         raise SetupError(
             f"{folder} has no chat template (many base models have none); "
@@ -58,7 +58,8 @@ def chat_template_for(folder: Path, wanted: str | None) -> ChatTemplate:
     return ChatTemplate(own, "the model's own")
 
 
-def _own_template(folder: Path) -> str | None:
+def own_template(folder: Path) -> str | None:
+    """The chat template that lies with a model; None when there is none."""
     if (folder / "chat_template.jinja").is_file():
         return _text(folder / "chat_template.jinja")
     try:

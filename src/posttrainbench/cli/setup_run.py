@@ -79,7 +79,7 @@ def members_of(spec: RunSpec, suite: Suite) -> Members:
         aids=aids_for(benchmark, sandbox),
         base=folder,
         siblings=(sibling,) if sibling else (),
-        chat_template=chat_template_of(suite, base),
+        chat_template=chat_template_of(base, folder),
         data_mounts=data.mounts,
         data_environment=data.environment,
     )

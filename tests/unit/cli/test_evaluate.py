@@ -15,9 +15,9 @@ import httpx
 import pytest
 
 from posttrainbench.benchmarks.gsm8k import Gsm8k
+from posttrainbench.cli.base_models import chat_template_of
 from posttrainbench.cli.evaluate import Asked, evaluate
 from posttrainbench.cli.model_folder import chat_template_for, check_model
-from posttrainbench.cli.setup_run import chat_template_of
 from posttrainbench.errors import SetupError, UnknownName
 from posttrainbench.stores.samples import read_samples
 from posttrainbench.suites import load_suite

@@ -33,7 +33,7 @@ def instruct_sibling(suite: Suite, base: ModelRef) -> tuple[str, Path] | None:
 
 
 def chat_template_of(base: ModelRef, folder: Path | None = None) -> str:
-    """The Jinja text of a base model's chat template: the suite's, the one known for it, or its own in `folder`.
+    """The Jinja text of a base model's chat template: the suite's, the one known for it, or that in `folder`.
 
     Raises:
         SetupError: there is none; the text says what to write into the suite.

@@ -81,7 +81,7 @@ def evaluate(
         Path | None, typer.Option(help="A model's folder on this machine; with --engine openai, its name.")
     ] = None,
     engine: Annotated[
-        str, typer.Option(help="What runs the model: transformers, or openai (any compatible server).")
+        str, typer.Option(help="What runs the model: transformers, vllm, or openai (any compatible server).")
     ] = "transformers",
     base_url: Annotated[str | None, typer.Option(help="The server, if not PTB_ENGINE_BASE_URL.")] = None,
     in_flight: Annotated[

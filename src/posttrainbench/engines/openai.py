@@ -80,6 +80,7 @@ class Server:
     in_flight: int = PLACES
     timeout_s: float = LONGEST_S
     attempts: int = 8
+    settings: Mapping[str, object] = field(default_factory=dict)  # of each request; its task's come first
 
 
 def server_from(environment: Mapping[str, str], **options: str | None) -> Server:
@@ -215,7 +216,8 @@ class ServedAPI(ModelAPI):
         tool_choice: ToolChoice,
         config: GenerateConfig,
     ) -> dict[str, Any]:
-        body: dict[str, Any] = {"model": self.model_name, "messages": [_turn(m) for m in messages]}
+        body: dict[str, Any] = dict(self._server.settings)
+        body |= {"model": self.model_name, "messages": [_turn(m) for m in messages]}
         settings = {name: getattr(config, name) for name in SETTINGS} | {"stop": config.stop_seqs}
         body |= {name: value for name, value in settings.items() if value is not None}
         if tools:

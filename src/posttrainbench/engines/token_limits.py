@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 LOWERED = "lowered_max_tokens"  # in an output's metadata: a token limit that could not be kept, and why
+DEFAULT_MAX_TOKENS = 1024  # where a task sets no limit
 LEAST_TOKENS = 16  # a limit below this is no answer to anything
 
 

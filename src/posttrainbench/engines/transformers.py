@@ -38,11 +38,10 @@ from posttrainbench.engines.capacity import capacity_of, threads_for
 from posttrainbench.engines.chat_messages import contents_of, plain_message, tool_schema
 from posttrainbench.engines.decoding import Completion, Decoder, Prompt
 from posttrainbench.engines.sampling import Sampling
-from posttrainbench.engines.token_limits import LOWERED
+from posttrainbench.engines.token_limits import DEFAULT_MAX_TOKENS, LOWERED
 from posttrainbench.engines.tool_calls import FORMATS, OTHER_MODELS, taken_apart
 
 IN_FLIGHT = 4096  # samples that may wait for a place; they cost memory, not compute
-DEFAULT_MAX_TOKENS = 1024
 
 
 class LoadedModel:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import asdict
 
 from posttrainbench.leaderboard import Cell, CellRun, Entry, Leaderboard, Mark, PublishedEntry
@@ -53,6 +54,8 @@ CSV_COLUMNS = (*ENTRY_COLUMNS, *RUN_COLUMNS)
 def to_csv(leaderboard: Leaderboard) -> str:
     """One row per agent, cell and seed, the agent's aggregate repeated in each; fractions, empty where none.
 
+    What others published follows, one row each, with the outcome "published".
+
     Text that a spreadsheet would take for a formula gets an apostrophe in front.
     """
     out = io.StringIO()
@@ -63,7 +66,24 @@ def to_csv(leaderboard: Leaderboard) -> str:
             for run in cell.runs:
                 row = {**_entry_fields(entry), **_run_fields(cell, run)}
                 writer.writerow([_csv_field(row[column]) for column in CSV_COLUMNS])
+    for known in _published_fields(leaderboard):
+        writer.writerow([_csv_field(known.get(column)) for column in CSV_COLUMNS])
     return out.getvalue()
+
+
+def _published_fields(leaderboard: Leaderboard) -> Iterator[dict[str, object]]:
+    """A row per entry that others published: nothing is known of its runs."""
+    if leaderboard.published is None:
+        return
+    for entry in leaderboard.published.entries:
+        yield {
+            "agent": entry.label,
+            "scaffold": entry.scaffold,
+            "total": entry.mean,
+            "sd_over_seeds": entry.sd,
+            "outcome": "published",
+            "why": leaderboard.published.source,
+        }
 
 
 def _entry_fields(entry: Entry) -> dict[str, object]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from posttrainbench.leaderboard import Entry, Leaderboard, Mark
+from posttrainbench.leaderboard import Entry, Leaderboard, Mark, PublishedEntry
 from posttrainbench.report import wording
 from posttrainbench.report.visible import visible
 from posttrainbench.report.wording import points
@@ -42,10 +42,12 @@ def leaderboard_svg(leaderboard: Leaderboard) -> str:
     """The picture: a bar per agent with its standard error, in the leaderboard's order.
 
     An entry half of whose runs are disqualified is hatched, with an outline where its own score would have
-    put it; as many failures make it grey; partial means are pale. All text is escaped.
+    put it; as many failures make it grey; partial means are pale, and so is what others published. All text
+    is escaped.
     """
     scale = _scale(leaderboard)
-    bottom = TOP + ROW * len(leaderboard.entries)
+    rows = wording.rows(leaderboard)
+    bottom = TOP + ROW * len(rows)
     footer = list(_footer(leaderboard, bottom))
     height = bottom + 66 + 18 * max(len(footer) - 1, 0)
     body = [
@@ -54,8 +56,12 @@ def leaderboard_svg(leaderboard: Leaderboard) -> str:
         *_reference_lines(leaderboard, scale, bottom),
         *(
             piece
-            for position, entry in enumerate(leaderboard.entries)
-            for piece in _row(entry, leaderboard, scale, TOP + ROW * position)
+            for position, entry in enumerate(rows)
+            for piece in (
+                _row(entry, leaderboard, scale, TOP + ROW * position)
+                if isinstance(entry, Entry)
+                else _published_row(entry, scale, TOP + ROW * position)
+            )
         ),
         *footer,
     ]
@@ -78,12 +84,17 @@ _DEFINITIONS = (
 
 def _scale(leaderboard: Leaderboard) -> _Scale:
     values = [reference.total for reference in leaderboard.references]
+    values += [entry.mean + (entry.sd or 0.0) for entry in _published(leaderboard)]
     for entry in leaderboard.entries:
         values += [value for value in (entry.partial, _outline(entry)) if value is not None]
         if entry.total:
             values.append(entry.total.mean + (wording.best_error(entry.total) or 0.0))
     highest = max(values, default=1.0)
     return _Scale(min(1.0, max(0.1, math.ceil(highest * 10 - 1e-9) / 10)))
+
+
+def _published(leaderboard: Leaderboard) -> tuple[PublishedEntry, ...]:
+    return leaderboard.published.entries if leaderboard.published else ()
 
 
 def _outline(entry: Entry) -> float | None:
@@ -154,6 +165,19 @@ def _row(entry: Entry, leaderboard: Leaderboard, scale: _Scale, top: float) -> I
     yield from _words(entry, middle)
 
 
+def _published_row(entry: PublishedEntry, scale: _Scale, top: float) -> Iterator[str]:
+    """What others published: no rank, no runs to look at; the error of the mean over runs where it is known."""
+    middle = top + ROW / 2
+    label = visible(entry.label, 33)
+    yield _label(LEFT - 12, middle + 4, label, SOFT, size=11, anchor="end")
+    yield _bar(scale, entry.mean, middle, f'fill="{LIGHT_BLUE}"')
+    error = None if entry.sd is None or entry.runs < 2 else entry.sd / math.sqrt(entry.runs)
+    yield from _error_bar(scale, entry.mean, error, middle)
+    spread = f" ± {points(error)}" if error is not None else ""
+    yield _label(RIGHT + 16, middle + 4.5, points(entry.mean) + spread, SOFT, size=13)
+    yield _label(WIDTH - 20, middle + 4.5, "published", SOFT, size=11, anchor="end")
+
+
 def _bar(scale: _Scale, value: float, middle: float, look: str) -> str:
     width = max(scale.x(value) - LEFT, 1.5)
     return f'<rect x="{LEFT}" y="{middle - BAR / 2:.1f}" width="{width:.1f}" height="{BAR}" rx="2" {look}/>'
@@ -205,6 +229,8 @@ def _footer(leaderboard: Leaderboard, bottom: float) -> Iterator[str]:
         lines[0] += (
             " Hatched: disqualified; the dashed outline is what its own models scored, which does not count."
         )
+    if leaderboard.published:
+        lines.append(f"Published, not run here: {visible(leaderboard.published.source, 100)}.")
     lines.append(f"Policy {leaderboard.policy}: {leaderboard.policy_text}.")
     suite = f"{visible(leaderboard.suite, 40)} {visible(leaderboard.suite_version, 40)}"
     lines.append(f"Suite {suite}, digest {leaderboard.suite_digest[:16]}.")

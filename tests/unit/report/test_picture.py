@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from dataclasses import replace
 from xml.etree import ElementTree
 
 from posttrainbench.finding import VerdictLabel
-from posttrainbench.leaderboard import Leaderboard
+from posttrainbench.leaderboard import Leaderboard, PublishedEntry, PublishedFigures
+from posttrainbench.report.exports import to_csv
 from posttrainbench.report.picture import leaderboard_svg
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -61,3 +64,26 @@ def test_an_agent_that_cheated_once_is_counted_not_hatched(board: Leaderboard) -
     picture = leaderboard_svg(replace(board, entries=(replace(honest, cells=(bad, *honest.cells[1:])),)))
     assert 'fill="url(#hatch)"' not in picture
     assert "1/8 disqualified" in picture
+
+
+def test_what_others_published_stands_among_the_ranked_and_is_said_to_be_theirs(board: Leaderboard) -> None:
+    best = board.entries[0]
+    assert best.total is not None
+    theirs = tuple(
+        PublishedEntry("theirs", "CLI", best.total.mean + shift, 3, 0.03) for shift in (0.01, -0.01)
+    )
+    beside = replace(board, published=PublishedFigures("made", "A paper", 0.001, (), theirs))
+    picture = leaderboard_svg(beside)
+    texts = [text.text or "" for text in ElementTree.fromstring(picture).iter(f"{SVG}text")]
+    labels = [text for text in texts if text in (best.label, "theirs (CLI)")]
+    assert labels == ["theirs (CLI)", best.label, "theirs (CLI)"]
+    assert texts.count("published") == 2
+    assert any("not run here: A paper" in text for text in texts)
+    assert any(text.endswith(" ± 1.7") for text in texts), "0.03 over three runs"
+
+
+def test_published_entries_are_rows_of_the_csv_too(board: Leaderboard) -> None:
+    theirs = PublishedEntry("theirs", "", 0.5, 1)
+    beside = replace(board, published=PublishedFigures("made", "A paper", 0.001, (), (theirs,)))
+    (row,) = [r for r in csv.DictReader(io.StringIO(to_csv(beside))) if r["outcome"] == "published"]
+    assert (row["agent"], row["total"], row["sd_over_seeds"], row["why"]) == ("theirs", "0.5", "", "A paper")

@@ -142,10 +142,24 @@ def _csv_field(value: object) -> str:
 def to_markdown(leaderboard: Leaderboard) -> str:
     """A table and its notes, percent as on the terminal."""
     novel = wording.has_part(leaderboard, NOVEL)
-    heads = ["#", "agent", "", "score", "± items", "± seeds", "n", *(["novel"] if novel else [])]
+    ranges = any(entry.ranks for entry in leaderboard.entries)
+    heads = [
+        "#",
+        *(["95%"] if ranges else []),
+        "agent",
+        "",
+        "score",
+        "± items",
+        "± seeds",
+        "n",
+        *(["novel"] if novel else []),
+    ]
     heads += [markdown_text(name) for name in leaderboard.benchmarks]
-    aligned = ["--:", ":--", ":--", *["--:"] * (len(heads) - 3)]
-    rows = [heads, aligned, *(_markdown_row(row, leaderboard, novel) for row in wording.rows(leaderboard))]
+    aligned = [":--" if head in ("agent", "") else "--:" for head in heads]
+    rows = [heads, aligned]
+    for entry in wording.rows(leaderboard):
+        rank, *rest = _markdown_row(entry, leaderboard, novel)
+        rows.append([rank, *([_range_text(entry)] if ranges else []), *rest])
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     notes = "\n".join(
         f"- {_symbol_text((note.mark,))} **{markdown_text(note.agent)}** {markdown_text(note.text)}"
@@ -155,6 +169,10 @@ def to_markdown(leaderboard: Leaderboard) -> str:
     captions = "  \n".join(markdown_text(line) for line in wording.captions(leaderboard))
     parts = [f"### {markdown_text(wording.title(leaderboard))}", table, notes, marks, captions]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _range_text(entry: Entry | PublishedEntry) -> str:
+    return wording.ranks_text(entry) if isinstance(entry, Entry) else ""
 
 
 def _markdown_row(entry: Entry | PublishedEntry, leaderboard: Leaderboard, novel: bool) -> list[str]:

@@ -166,7 +166,7 @@ def _row(entry: Entry, leaderboard: Leaderboard, scale: _Scale, top: float) -> I
 
 
 def _published_row(entry: PublishedEntry, scale: _Scale, top: float) -> Iterator[str]:
-    """What others published: no rank, no runs to look at; the error of the mean over runs where it is known."""
+    """What others published: no rank, no runs to look at; the error of the mean where it is known."""
     middle = top + ROW / 2
     label = visible(entry.label, 33)
     yield _label(LEFT - 12, middle + 4, label, SOFT, size=11, anchor="end")

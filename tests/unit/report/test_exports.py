@@ -7,7 +7,8 @@ import io
 import json
 from dataclasses import replace
 
-from posttrainbench.leaderboard import Leaderboard
+from posttrainbench.leaderboard import Leaderboard, RankRange
+from posttrainbench.report import wording
 from posttrainbench.report.exports import CSV_COLUMNS, markdown_text, to_csv, to_json, to_markdown
 
 
@@ -111,3 +112,14 @@ def test_an_empty_leaderboard_can_be_written(board: Leaderboard) -> None:
     assert json.loads(to_json(empty))["entries"] == []
     assert to_csv(empty).count("\n") == 1
     assert to_markdown(empty)
+
+
+def test_the_range_of_ranks_has_a_column_where_it_was_drawn(board: Leaderboard) -> None:
+    head = next(line for line in to_markdown(board).splitlines() if line.startswith("| #"))
+    assert "95%" not in head
+    first, *others = board.entries
+    drawn = replace(board, entries=(replace(first, ranks=RankRange(1, 3)), *others))
+    lines = [line for line in to_markdown(drawn).splitlines() if line.startswith("|")]
+    assert lines[0].startswith("| # | 95% | agent |")
+    assert f"| 1{wording.DASH}3 |" in next(line for line in lines if first.label in line)
+    assert len({line.replace("\\|", "").count("|") for line in lines}) == 1

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -31,15 +31,18 @@ from posttrainbench.scoring.splits import SPLITS
 
 LONGEST_S = 7 * 24 * 3600.0
 GPUS = Path("/proc/driver/nvidia/gpus")
+TOGETHER = "posttrainbench.evaluations/1"
 EVALUATED = ("transformers/", "served/")  # what our engines put before a model's name
 LAST_LINES = 3  # of a failed evaluation's output, for whoever has to mend it
+
+OnProgress = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What was typed after `ptb evaluate`."""
 
-    benchmark: str
+    benchmark: str  # for a served model: one or more, with commas
     model: Path  # a folder; for a served model, its name
     engine: str = "transformers"
     split: str = "test"
@@ -57,10 +60,20 @@ class Asked:
 class Prepared:
     """All that was asked for, found."""
 
-    evaluator: Evaluator | ServedEvaluator
-    model: Path
-    items: int  # of the split
+    score: Callable[[Path, OnProgress], tuple[ScoreResult, ...]]  # into a folder; one for each benchmark
+    items: tuple[int, ...]  # of the split, for each benchmark
     template: str  # where the chat template comes from, in words
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What came out for one benchmark, and what there was."""
+
+    benchmark: str
+    items: int
+    result: ScoreResult
+    folder: Path
+    log: Path | None
 
 
 def evaluate(asked: Asked, as_json: bool) -> None:
@@ -77,15 +90,26 @@ def evaluate(asked: Asked, as_json: bool) -> None:
             "the sandbox shows no GPU: this runs on the CPU; --sandbox none uses the GPU", style="yellow"
         )
     started = time.monotonic()
-    with _shown(prepared.evaluator, console, asked.benchmark) as told:
-        result = told.score(prepared.model, asked.split, folder, asked.limit)
+    with _shown(console, asked.benchmark) as on_progress:
+        results = prepared.score(folder, on_progress)
     wall_s = time.monotonic() - started
+    told = [
+        Told(name, items, result, folder / name if (folder / name).is_dir() else folder, _log(folder, name))
+        for name, items, result in zip(_names(asked), prepared.items, results, strict=True)
+    ]
     if as_json:
-        print(json.dumps(_document(asked, prepared, result, folder, wall_s), indent=2, allow_nan=False))  # noqa: T201
+        documents = [_document(asked, prepared.template, one, wall_s) for one in told]
+        whole = documents[0] if len(documents) == 1 else {"schema": TOGETHER, "evaluations": documents}
+        print(json.dumps(whole, indent=2, allow_nan=False))  # noqa: T201
     else:
-        _print(asked, prepared, result, folder, wall_s)
-    if not isinstance(result.outcome, Score):
+        _print(asked, prepared.template, told, folder, wall_s)
+    if not all(isinstance(result.outcome, Score) for result in results):
         sys.exit(1)
+
+
+def _names(asked: Asked) -> tuple[str, ...]:
+    """The benchmarks that were named, each once."""
+    return tuple(dict.fromkeys(filter(None, asked.benchmark.split(","))))
 
 
 def _prepared(asked: Asked) -> Prepared:
@@ -102,6 +126,8 @@ def _local(asked: Asked) -> Prepared:
         raise SetupError(
             f"--base-url goes with --engine {SERVED[0]}; the {asked.engine} engine asks no server"
         )
+    if len(_names(asked)) != 1:
+        raise SetupError(f"the {asked.engine} engine takes one benchmark at a time; evaluate them in turn")
     check_model(asked.model)
     benchmark, sandbox = benchmark_named(asked.benchmark), sandbox_named(asked.sandbox)
     items = len(benchmark.items(asked.split))  # missing data are said before anything is started
@@ -120,7 +146,12 @@ def _local(asked: Asked) -> Prepared:
         environment=data.environment,
         outside=OutsideScorer(benchmark, aids) if aids else None,
     )
-    return Prepared(evaluator, asked.model.resolve(), items, template.source)
+
+    def score(folder: Path, on_progress: OnProgress) -> tuple[ScoreResult, ...]:
+        shown = replace(evaluator, on_progress=on_progress)
+        return (shown.score(asked.model.resolve(), asked.split, folder, asked.limit),)
+
+    return Prepared(score, (items,), template.source)
 
 
 def _served(asked: Asked) -> Prepared:
@@ -133,22 +164,26 @@ def _served(asked: Asked) -> Prepared:
     from posttrainbench.engines.openai import OpenAIEngine, check_served, server_from
 
     start_lightly()
-    benchmark = benchmark_named(asked.benchmark)
-    items = len(benchmark.items(asked.split))
+    benchmarks = [benchmark_named(name) for name in _names(asked)]
+    items = tuple(len(benchmark.items(asked.split)) for benchmark in benchmarks)
     sandbox = sandbox_named(asked.sandbox)
-    aids = aids_for(benchmark, sandbox, model=asked.grader, base_url=asked.grader_url)
-    if aids is not None and aids.sandbox is not None:
+    aids = [aids_for(each, sandbox, model=asked.grader, base_url=asked.grader_url) for each in benchmarks]
+    if any(each is not None and each.sandbox is not None for each in aids):
         sandbox.isolation()
     in_flight = None if asked.in_flight is None else str(asked.in_flight)
     server = server_from(os.environ, base_url=asked.base_url, in_flight=in_flight)
     check_served(asked.model.as_posix(), server)
-    versions = (("inspect-ai", version("inspect-ai")), ("httpx", version("httpx")))
-    return Prepared(
-        ServedEvaluator(benchmark, OpenAIEngine(server), aids, versions),
-        asked.model,
-        items,
-        "the server's own",
+    evaluator = ServedEvaluator(
+        benchmarks=tuple(zip(benchmarks, aids, strict=True)),
+        engine=OpenAIEngine(server),
+        versions=(("inspect-ai", version("inspect-ai")), ("httpx", version("httpx"))),
     )
+
+    def score(folder: Path, on_progress: OnProgress) -> tuple[ScoreResult, ...]:
+        shown = replace(evaluator, on_progress=on_progress)
+        return shown.score(asked.model, asked.split, folder, asked.limit)
+
+    return Prepared(score, items, "the server's own")
 
 
 def _whole_machine() -> Limits:
@@ -167,7 +202,9 @@ def _whole_machine() -> Limits:
 
 def _new_folder(asked: Asked) -> Path:
     """A folder of its own for this evaluation: no earlier one is overwritten."""
-    name = f"{asked.benchmark}--{asked.model.resolve().name}"
+    names = _names(asked)
+    what = names[0] if len(names) == 1 else f"{len(names)}-benchmarks"
+    name = f"{what}--{asked.model.resolve().name}"
     number = 1
     while (folder := asked.out / f"{name}--{number}").exists():
         number += 1
@@ -182,22 +219,14 @@ def _new_folder(asked: Asked) -> Path:
 
 
 @contextmanager
-def _shown(
-    evaluator: Evaluator | ServedEvaluator, console: Console, what: str
-) -> Iterator[Evaluator | ServedEvaluator]:
-    """The evaluator with a progress bar on a terminal, and a line per tenth elsewhere."""
+def _shown(console: Console, what: str) -> Iterator[OnProgress]:
+    """Shows progress: a bar on a terminal, a line per tenth elsewhere."""
     if not console.is_terminal:
-        yield _with(evaluator, _Tenths(console, what))
+        yield _Tenths(console, what)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Bar(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
-        yield _with(evaluator, _OnBar(bar, what))
-
-
-def _with(
-    evaluator: Evaluator | ServedEvaluator, on_progress: _Tenths | _OnBar
-) -> Evaluator | ServedEvaluator:
-    return replace(evaluator, on_progress=on_progress)
+        yield _OnBar(bar, what)
 
 
 class _OnBar:
@@ -233,31 +262,36 @@ class _Tenths:
 # --- afterwards ---------------------------------------------------------------------------------------------
 
 
-def _print(asked: Asked, prepared: Prepared, result: ScoreResult, folder: Path, wall_s: float) -> None:
+def _print(asked: Asked, template: str, told: Sequence[Told], folder: Path, wall_s: float) -> None:
     console = Console(soft_wrap=True, highlight=False, markup=False)
-    items = prepared.items
-    taken = items if asked.limit is None else min(asked.limit, items)
-    what = f"{asked.benchmark}, {asked.split}, {taken} of {items} items"
-    if isinstance(result.outcome, Score):
-        console.print(f"{what}: {_score(result.outcome)}", style="bold")
-        for part in result.outcome.parts:
-            console.print(f"  {visible(part.name, 40)}: {points(part.mean)}% ({part.n} items)")
-        if asked.limit is not None and taken < items:
-            console.print("a look at the first items, not the benchmark's score", style="yellow")
-    else:
-        console.print(f"{what}: no score", style="bold red")
-        console.print(visible(result.outcome.reason, 500))
-        for line in _last_lines(folder / "output.log"):
-            console.print(f"  {line}", style="dim")
-    console.print(
-        f"model {asked.model}, engine {asked.engine}, chat template: {prepared.template}", style="dim"
-    )
-    for use in result.uses:
-        console.print(_use(use), style="dim")
+    for one in told:
+        _print_outcome(console, asked, one)
+    console.print(f"model {asked.model}, engine {asked.engine}, chat template: {template}", style="dim")
+    for one in told:
+        for use in one.result.uses:
+            prefix = f"{one.benchmark}: " if len(told) > 1 else ""
+            console.print(prefix + _use(use), style="dim")
     console.print(f"{wall_s:.0f} s; files in {folder}", style="dim")
-    log = _log(folder)
-    if log is not None:
-        console.print(f"log {log}\nlook at it: inspect view start --log-dir {folder}", style="dim")
+    if any(one.log for one in told):
+        logs = "\n".join(f"log {one.log}" for one in told if one.log)
+        console.print(f"{logs}\nlook at it: inspect view start --log-dir {folder}", style="dim")
+
+
+def _print_outcome(console: Console, asked: Asked, told: Told) -> None:
+    outcome, items = told.result.outcome, told.items
+    taken = items if asked.limit is None else min(asked.limit, items)
+    what = f"{told.benchmark}, {asked.split}, {taken} of {items} items"
+    if not isinstance(outcome, Score):
+        console.print(f"{what}: no score", style="bold red")
+        console.print(visible(outcome.reason, 500))
+        for line in _last_lines(told.folder / "output.log"):
+            console.print(f"  {line}", style="dim")
+        return
+    console.print(f"{what}: {_score(outcome)}", style="bold")
+    for part in outcome.parts:
+        console.print(f"  {visible(part.name, 40)}: {points(part.mean)}% ({part.n} items)")
+    if asked.limit is not None and taken < items:
+        console.print("a look at the first items, not the benchmark's score", style="yellow")
 
 
 def _score(score: Score) -> str:
@@ -283,26 +317,24 @@ def _last_lines(output: Path) -> list[str]:
     return [visible(line, 300) for line in lines[-LAST_LINES:]]
 
 
-def _log(folder: Path) -> Path | None:
-    """Inspect's log, if the evaluation came so far."""
-    return max(folder.glob("*.eval"), key=lambda path: path.stat().st_mtime, default=None)
+def _log(folder: Path, benchmark: str) -> Path | None:
+    """Inspect's log of a benchmark, if the evaluation came so far."""
+    found = folder.glob(f"*_{benchmark.replace('_', '-')}_*.eval")
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
-def _document(
-    asked: Asked, prepared: Prepared, result: ScoreResult, folder: Path, wall_s: float
-) -> dict[str, object]:
-    log = _log(folder)
+def _document(asked: Asked, template: str, told: Told, wall_s: float) -> dict[str, object]:
     return {
         "schema": "posttrainbench.evaluation/1",
-        "benchmark": asked.benchmark,
+        "benchmark": told.benchmark,
         "split": asked.split,
         "limit": asked.limit,
         "model": str(asked.model),
         "engine": asked.engine,
-        "chat_template": prepared.template,
-        "outcome": asdict(result.outcome),
-        "uses": [asdict(use) for use in result.uses],
+        "chat_template": template,
+        "outcome": asdict(told.result.outcome),
+        "uses": [asdict(use) for use in told.result.uses],
         "wall_s": wall_s,
-        "folder": str(folder),
-        "log": str(log) if log else None,
+        "folder": str(told.folder),
+        "log": str(told.log) if told.log else None,
     }

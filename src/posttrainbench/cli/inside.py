@@ -8,6 +8,7 @@ The paths come as arguments: where nothing isolates, they are the host's, and on
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -44,10 +45,15 @@ def _versions(*names: str) -> Iterator[tuple[str, str]]:
 def start_lightly() -> None:
     """Leave out what an evaluation does not need: for a small model, starting is most of its time."""
     gc.set_threshold(200_000, 20, 100)  # imports make objects that stay: looking for garbage costs a third
-    from inspect_ai._util import entrypoints
+    from inspect_ai._util import entrypoints, zipfile
 
     # Inspect would import every evaluation that any package registers. We name ours ourselves.
     entrypoints._inspect_ai_eps_loaded_all = True
+    # Each sample's log would be compressed by twelve threads, started and ended for it, at 3 ms of CPU.
+    zipfile._ZSTD_THREADS = 0
+    os.environ.setdefault("INSPECT_TRACE_LEVEL", "warning")  # a trace file that nobody reads
+    os.environ.setdefault("INSPECT_LOG_LEVEL", "error")
+    os.environ.setdefault("INSPECT_EVAL_CTL_SERVER", "false")  # nobody steers an evaluation from outside
 
 
 def _tell(progress: Progress) -> None:

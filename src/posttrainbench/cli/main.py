@@ -75,7 +75,10 @@ def run(
 def evaluate(
     run_dir: Annotated[Path | None, typer.Argument(help="A run, to evaluate its model again.")] = None,
     benchmark: Annotated[
-        str | None, typer.Option(help="Instead of a run: a benchmark; see `ptb list benchmarks`.")
+        str | None,
+        typer.Option(
+            help="Instead of a run: a benchmark (`ptb list benchmarks`); for openai more, with commas."
+        ),
     ] = None,
     model: Annotated[
         Path | None, typer.Option(help="A model's folder on this machine; with --engine openai, its name.")

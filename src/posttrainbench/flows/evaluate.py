@@ -10,7 +10,7 @@ from pathlib import Path
 from posttrainbench.budget import Limits
 from posttrainbench.errors import FailureKind, InvalidFile
 from posttrainbench.flows.sample_progress import Progress, ProgressReader
-from posttrainbench.flows.score import ScoreJob, ScoreResult, score, score_answers
+from posttrainbench.flows.score import ScoreJob, ScoreResult, score_answers, score_together
 from posttrainbench.protocols import (
     Benchmark,
     Engine,
@@ -137,21 +137,24 @@ class Evaluator:
 class ServedEvaluator:
     """Evaluates a model behind a server, in this process: nothing of the model runs here.
 
-    Answers are scored as they come, those that need a grader or a sandbox too.
+    Answers are scored as they come, those that need a grader or a sandbox too. Several benchmarks share the
+    requests in flight.
     """
 
-    benchmark: Benchmark
+    benchmarks: tuple[tuple[Benchmark, ScoringAids | None], ...]
     engine: Engine
-    aids: ScoringAids | None
     versions: tuple[tuple[str, str], ...] = ()
     on_progress: Callable[[Progress], None] | None = None
 
-    def score(self, model: Path, split: str, out: Path, limit: int | None = None) -> ScoreResult:
-        """The score of a model, named as the server names it; `out` keeps the job and Inspect's log."""
-        out.mkdir(parents=True, exist_ok=True)
-        job = ScoreJob(self.benchmark.name, split, self.engine.name, chat_template="", limit=limit)
-        write_atomic(out / "job.json", to_json(job))
-        return score(self.benchmark, self.engine, job, model, out, self.on_progress, self.versions, self.aids)
+    def score(self, model: Path, split: str, out: Path, limit: int | None = None) -> tuple[ScoreResult, ...]:
+        """Each benchmark's score of a model, named as the server names it; `out` keeps Inspect's logs."""
+        for benchmark, _ in self.benchmarks:
+            (out / benchmark.name).mkdir(parents=True, exist_ok=True)
+            job = ScoreJob(benchmark.name, split, self.engine.name, chat_template="", limit=limit)
+            write_atomic(out / benchmark.name / "job.json", to_json(job))
+        return score_together(
+            self.benchmarks, self.engine, split, model, out, limit, self.on_progress, self.versions
+        )
 
 
 def _failure(reason: str) -> ScoreResult:

@@ -6,7 +6,7 @@ This is what runs inside the evaluation sandbox; `flows/evaluate.py` is the side
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -102,6 +102,42 @@ def score(
     return _graded(_kept(log, out), versions, uses_of(log), spent)
 
 
+def score_together(
+    benchmarks: Sequence[tuple[Benchmark, ScoringAids | None]],
+    engine: Engine,
+    split: str,
+    model: Path,
+    out: Path,
+    limit: int | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    versions: tuple[tuple[str, str], ...] = (),
+) -> tuple[ScoreResult, ...]:
+    """As `score`, for several benchmarks that share what the engine has in flight.
+
+    One benchmark's last long answers leave places free; here another's take them. Those with the highest
+    token limits are asked first, so that what ends last is short. `out` gets Inspect's logs, and for each
+    benchmark a folder with the rest.
+    """
+    from inspect_ai import task_with
+
+    inspect_model = engine.inspect_model(model, chat_template="")
+    tasks: dict[str, Task] = {}
+    with ExitStack() as stack:
+        spent: dict[str, list[GradingSpend]] = {}
+        for benchmark, aids in benchmarks:
+            task = benchmark.inspect_task(split)
+            if aids is not None and isinstance(benchmark, ScoredOutside):
+                task = task_with(task, scorer=benchmark.scorer(aids))
+                spent[benchmark.name] = stack.enter_context(_grading(aids))
+            tasks[benchmark.name] = task
+        longest_first = sorted(tasks.values(), key=lambda task: -(task.config.max_tokens or 0))
+        logs = {log.eval.task: log for log in _run_all(longest_first, inspect_model, limit, out, on_progress)}
+    return tuple(
+        _graded(_kept(logs[name], out / name), versions, uses_of(logs[name]), spent.get(name, []))
+        for name in tasks
+    )
+
+
 def score_answers(
     benchmark: ScoredOutside,
     task: Task,
@@ -193,23 +229,35 @@ def _run(
     on_progress: Callable[[Progress], None] | None,
 ) -> EvalLog:
     """Inspect's log of a task."""
+    (log,) = _run_all([task], model, job.limit, out, on_progress)
+    return log
+
+
+def _run_all(
+    tasks: Sequence[Task],
+    model: Model,
+    limit: int | None,
+    out: Path,
+    on_progress: Callable[[Progress], None] | None,
+) -> list[EvalLog]:
+    """Inspect's logs of tasks that run side by side, each begun in its turn."""
     from inspect_ai import eval as inspect_eval
 
-    samples = len(task.dataset) if job.limit is None else min(job.limit, len(task.dataset))
-    with announced(samples, on_progress) if on_progress else nullcontext():
-        (log,) = inspect_eval(
-            task,
+    sizes = [len(task.dataset) if limit is None else min(limit, len(task.dataset)) for task in tasks]
+    with announced(sum(sizes), on_progress) if on_progress else nullcontext():
+        return inspect_eval(
+            list(tasks),
             model=model,
-            limit=job.limit,
+            limit=limit,
             log_dir=str(out),
             log_format="eval",
             display="none",
             max_samples=1024,
+            max_tasks=len(tasks),
             score_display=False,
             log_realtime=False,
             fail_on_error=False,
         )
-    return log
 
 
 def uses_of(log: EvalLog) -> tuple[ModelUse, ...]:

@@ -22,11 +22,11 @@ Answer = Callable[[Sample], ModelOutput]
 
 @dataclass(frozen=True)
 class Exchange:
-    """What one sample asked of the model, and what its completion earned."""
+    """What one sample asked of the model, and what its completion earned: None where no rule scores it."""
 
     messages: tuple[tuple[str, str], ...]  # (role, text) of each, before the completion
     tools: tuple[ToolInfo, ...]
-    value: float
+    value: float | None
 
 
 def said(text: str) -> Answer:
@@ -46,7 +46,13 @@ def exchanges(task: Task, answer: Answer, samples: Sequence[Sample] | None = Non
 
 def values(task: Task, answer: Answer) -> list[float]:
     """What every sample's completion earned."""
-    return [exchange.value for exchange in exchanges(task, answer)]
+    return [earned(exchange) for exchange in exchanges(task, answer)]
+
+
+def earned(exchange: Exchange) -> float:
+    """What the completion earned, of a task that scores."""
+    assert exchange.value is not None
+    return exchange.value
 
 
 async def _exchange(task: Task, sample: Sample, answer: Answer) -> Exchange:
@@ -59,14 +65,14 @@ async def _exchange(task: Task, sample: Sample, answer: Answer) -> Exchange:
         state.messages.append(state.output.message)
         return state
 
-    assert isinstance(sample.input, str) or len(sample.input) == 1
-    text = sample.input if isinstance(sample.input, str) else sample.input[0].text
+    given = sample.input
+    messages = [ChatMessageUser(content=given)] if isinstance(given, str) else list(given)
     state = TaskState(
         ModelName("scripted/model"),
         str(sample.id),
         1,
-        sample.input,
-        [ChatMessageUser(content=text)],
+        given,
+        messages,
         Target(sample.target),
         list(sample.choices or []),
         metadata=copy.deepcopy(sample.metadata or {}),
@@ -74,9 +80,13 @@ async def _exchange(task: Task, sample: Sample, answer: Answer) -> Exchange:
     solver: Solver = task.solver if callable(task.solver) else chain(task.solver)  # type: ignore[arg-type]
     state = await solver(state, generate)  # type: ignore[arg-type]
     assert len(asked) == 1, "one question, one completion"
-    assert task.scorer is not None
+    return Exchange(*asked[0], await _value(task, state, Target(sample.target)))
+
+
+async def _value(task: Task, state: TaskState, target: Target) -> float | None:
+    if task.scorer is None:
+        return None
     (scorer,) = task.scorer if isinstance(task.scorer, list) else [task.scorer]
-    score = await scorer(state, Target(sample.target))  # type: ignore[operator]
+    score = await scorer(state, target)  # type: ignore[operator]
     assert score is not None
-    value = GRADES[score.value] if isinstance(score.value, str) else score.as_float()
-    return Exchange(*asked[0], value)
+    return GRADES[score.value] if isinstance(score.value, str) else score.as_float()

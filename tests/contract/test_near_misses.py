@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from answered import earned as value_of
 from answered import exchanges
 from inspect_ai.dataset import Sample
 from inspect_ai.model import ChatCompletionChoice, ChatMessageAssistant, ModelOutput
@@ -45,7 +46,7 @@ def earned(benchmark: Benchmark, item: str, answer: ModelOutput | str) -> float:
     output = ModelOutput.from_content("scripted", answer) if isinstance(answer, str) else answer
     task = benchmark.inspect_task("test")
     (exchange,) = exchanges(task, lambda _: output, [s for s in task.dataset if str(s.id) == item])
-    return exchange.value
+    return value_of(exchange)
 
 
 # --- GSM8K --------------------------------------------------------------------------------------------------

@@ -1,10 +1,12 @@
-"""The four exact-match benchmarks on their true test sets, without a model.
+"""All benchmarks on their true test sets, without a model: what is asked, what exact rules make of answers.
 
+Scores of those that are executed or graded: `test_graded_benchmarks.py`.
 Nothing of the sets may be printed: assertions compare counts and truth values, never texts.
 """
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import re
@@ -15,19 +17,22 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from answered import exchanges, said, values
+from answered import earned, exchanges, said, values
 from inspect_ai import Task
 from inspect_ai.dataset import MemoryDataset, Sample
-from inspect_ai.model import ChatCompletionChoice, ChatMessageAssistant, ModelOutput
+from inspect_ai.model import ChatCompletionChoice, ChatMessageAssistant, ModelName, ModelOutput
+from inspect_ai.scorer import Target
+from inspect_ai.solver import TaskState
 from inspect_ai.tool import ToolCall
 
 from posttrainbench.benchmarks.gpqa_main import MEMBER
 from posttrainbench.cli.members import benchmark_named
-from posttrainbench.datasets.catalog import BFCL, GPQA_MAIN, data_of
+from posttrainbench.datasets.catalog import BFCL, GPQA_MAIN, HEALTHBENCH_EASY, data_of
 from posttrainbench.datasets.folder import _unzipped, content_of, data_folder, find
 from posttrainbench.scoring.function_call import read_call
 
-SIZES = {"aime2025": 30, "bfcl": 100, "gpqa_main": 448, "gsm8k": 1319}
+EXACT = {"aime2025": 30, "bfcl": 100, "gpqa_main": 448, "gsm8k": 1319}
+SIZES = EXACT | {"arena_hard_writing": 250, "healthbench_easy": 245, "humaneval": 164}
 REFUSALS = (
     "",
     " \n\n",
@@ -41,6 +46,11 @@ pytestmark = pytest.mark.usefixtures("with_real_data")
 
 @pytest.fixture(params=sorted(SIZES))
 def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=sorted(EXACT))
+def exact(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
@@ -65,7 +75,9 @@ def gold(name: str) -> Callable[[Sample], ModelOutput]:
 def test_the_full_set_is_there_and_every_id_is_its_own(name: str) -> None:
     items = benchmark_named(name).items("test")
     assert len(items) == len({item.id for item in items}) == SIZES[name]
-    assert all(item.question.strip() and item.answer.strip() and item.target.strip() for item in items)
+    assert all(item.question.strip() for item in items)
+    if name in EXACT:
+        assert all(item.answer.strip() and item.target.strip() for item in items)
 
 
 def test_dev_and_sealed_share_nothing_and_make_up_the_test_set(name: str) -> None:
@@ -86,25 +98,25 @@ def test_only_gsm8k_has_train_items_and_none_is_a_test_item(name: str) -> None:
     assert sizes == (7473 if name == "gsm8k" else 0, 0)
 
 
-def test_every_gold_answer_counts(name: str) -> None:
-    earned = values(benchmark_named(name).inspect_task("test"), gold(name))
-    assert (len(earned), sum(earned)) == (SIZES[name], SIZES[name])
+def test_every_gold_answer_counts(exact: str) -> None:
+    points = values(benchmark_named(exact).inspect_task("test"), gold(exact))
+    assert (len(points), sum(points)) == (EXACT[exact], EXACT[exact])
 
 
-def test_blanks_and_refusals_earn_nothing(name: str) -> None:
-    task = benchmark_named(name).inspect_task("test")
+def test_blanks_and_refusals_earn_nothing(exact: str) -> None:
+    task = benchmark_named(exact).inspect_task("test")
     some = list(task.dataset)[:100]
     for refusal in REFUSALS:
         samples = list(task.dataset) if not refusal else some
-        assert sum(exchange.value for exchange in exchanges(task, said(refusal), samples)) == 0
+        assert sum(earned(exchange) for exchange in exchanges(task, said(refusal), samples)) == 0
 
 
 def test_one_constant_letter_earns_its_share_of_gpqa() -> None:
     """Choices are shuffled, so a letter earns about a quarter, and the four together all of it."""
     task = benchmark_named("gpqa_main").inspect_task("test")
-    earned = [sum(values(task, said(f"ANSWER: {letter}"))) for letter in "ABCD"]
-    assert sum(earned) == SIZES["gpqa_main"]
-    assert all(0.18 < points / SIZES["gpqa_main"] < 0.32 for points in earned)
+    shares = [sum(values(task, said(f"ANSWER: {letter}"))) / SIZES["gpqa_main"] for letter in "ABCD"]
+    assert sum(shares) == pytest.approx(1.0)
+    assert all(0.18 < share < 0.32 for share in shares)
 
 
 def test_gpqa_choices_lie_alike_in_every_split_and_follow_their_place() -> None:
@@ -138,9 +150,9 @@ def test_gsm8k_answers_with_commas_count_with_and_without_them() -> None:
     def plain(sample: Sample) -> ModelOutput:
         return ModelOutput.from_content("scripted", f"ANSWER: {str(sample.target).replace(',', '')}")
 
-    earned = [exchange.value for exchange in exchanges(task, plain, with_comma)]
-    assert earned
-    assert set(earned) == {1.0}
+    points = [earned(exchange) for exchange in exchanges(task, plain, with_comma)]
+    assert points
+    assert set(points) == {1.0}
 
 
 def test_the_digest_is_known_without_the_data(
@@ -223,6 +235,73 @@ def test_bfcl_asks_as_inspect_evals_does(tmp_path: Path) -> None:
     samples = [single_turn_record_to_sample(record) for record in records.values()]
     scorer = benchmark_named("bfcl").inspect_task("test").scorer
     assert same_questions("bfcl", Task(samples, solver=bfcl_solver(), scorer=scorer)) == SOME
+
+
+def test_humaneval_asks_as_inspect_evals_does(
+    real_data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    theirs = import_module("inspect_evals.humaneval.humaneval")
+    files = {"test": real_data / "humaneval" / "HumanEval.jsonl.gz"}
+    monkeypatch.setattr(theirs, "hf_dataset", reader_of(files, tmp_path))
+    task = theirs.humaneval()
+    task.scorer = None  # theirs executes the answer beside its tests
+    assert same_questions("humaneval", task) == SOME
+
+
+def test_healthbench_asks_as_inspect_evals_does(tmp_path: Path) -> None:
+    from inspect_evals.healthbench.healthbench import healthbench
+
+    task = healthbench(local_path=str(healthbench_file(tmp_path)))
+    task.scorer = None
+    assert same_questions("healthbench_easy", task) == SOME
+
+
+def test_healthbench_asks_its_grader_as_inspect_evals_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Every criterion of some conversations, word for word."""
+    monkeypatch.setenv("INSPECT_CACHE_DIR", str(tmp_path / "cache"))  # theirs keeps what it asked
+    from inspect_ai.model import ChatMessage, get_model
+    from inspect_evals.healthbench.healthbench import healthbench
+
+    from posttrainbench.benchmarks.conversation import Turn, as_text
+    from posttrainbench.benchmarks.healthbench_easy import HealthBenchEasy, grader_messages
+    from posttrainbench.scoring.rubric import Criterion
+
+    theirs: list[tuple[tuple[str, str], ...]] = []
+
+    def graded(messages: list[ChatMessage], *_: object) -> ModelOutput:
+        theirs.append(tuple((message.role, message.text) for message in messages))
+        return ModelOutput.from_content("mockllm/model", '{"criteria_met": true}')
+
+    judge = get_model("mockllm/model", custom_outputs=graded)
+    task = healthbench(local_path=str(healthbench_file(tmp_path)), judge_model=judge)
+    some = list(task.dataset)[:3]
+
+    async def scored(task: Task, samples: list[Sample]) -> None:
+        for sample in samples:
+            state = TaskState(ModelName("a/b"), "1", 1, sample.input, [], metadata=sample.metadata)
+            state.output = ModelOutput.from_content("a/b", "See a doctor.")
+            await task.scorer[0](state, Target(""))  # type: ignore[index, operator]
+
+    asyncio.run(scored(task, some))
+    ours = [
+        tuple((message.role, message.content) for message in grader_messages(conversation, criterion))
+        for row in HealthBenchEasy()._rows("test")[:3]
+        for conversation in [as_text((*row.prompt, Turn("assistant", "See a doctor.")))]
+        for criterion in [Criterion(item.criterion, item.points, item.tags) for item in row.rubrics]
+    ]
+    asked = list(dict.fromkeys(theirs))  # outside an evaluation, theirs asks each more than once
+    alike = ours == asked, len(ours) > 10
+    assert alike == (True, True)
+
+
+def healthbench_file(folder: Path) -> Path:
+    """The set as inspect_evals reads it: not compressed."""
+    (file,) = HEALTHBENCH_EASY.files
+    path = folder / "healthbench.jsonl"
+    path.write_bytes(content_of(file, find(file, data_folder()) or path))
+    return path
 
 
 def reader_of(files: dict[str, Path], cache: Path) -> Callable[..., object]:

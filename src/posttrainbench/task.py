@@ -85,9 +85,6 @@ class ModelSource:
 
     hub_id: str
     path: str = ""  # its folder; empty: the hub's cache
-    chat_template: str = (
-        ""  # a family's name or a Jinja text; empty: the family that is known of it, or its own
-    )
     instruct: str = ""  # hub id of its official instruct sibling; empty: none is known
     instruct_path: str = ""
 

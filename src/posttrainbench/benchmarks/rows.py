@@ -1,16 +1,22 @@
-"""The rows of a benchmark's data set, as files of question, answer and target."""
+"""A benchmark of the embedded world: rows of question, answer and target, right or wrong by a pure rule."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
 from posttrainbench.digest import content_digest
 from posttrainbench.errors import SetupError, UnknownName
 from posttrainbench.protocols import TestItem
+from posttrainbench.tinyworld import catalog
+
+if TYPE_CHECKING:
+    from inspect_ai import Task as InspectTask
 
 SPLITS = ("train", "dev", "sealed", "test")
 
@@ -59,11 +65,40 @@ def rows_of(folder: Path, split: str) -> tuple[Row, ...]:
     return rows
 
 
-def items_of(rows: tuple[Row, ...]) -> tuple[TestItem, ...]:
-    """Rows as audits see them."""
-    return tuple(TestItem(row.id, row.question, row.answer, row.target) for row in rows)
+class RowBenchmark(ABC):
+    """One question, one completion: dev items may be queried, sealed ones make the score."""
 
+    name: str
+    title: str
+    hub_id: str
+    test_files = ("data/test.jsonl",)
+    max_tokens: int
 
-def digest_of(rows: tuple[Row, ...]) -> str:
-    """64 hex digits over every field of every row."""
-    return content_digest({"rows": [[r.id, r.question, r.answer, r.target, r.split, r.novel] for r in rows]})
+    @staticmethod
+    @abstractmethod
+    def is_correct(completion: str, target: str) -> bool:
+        """Whether a completion is right."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the data set's files lie."""
+        return catalog.dataset_folder(self.hub_id)
+
+    @property
+    def data_digest(self) -> str:
+        """64 hex digits over every field of every test item."""
+        rows = rows_of(self.folder, "test")
+        return content_digest(
+            {"rows": [[r.id, r.question, r.answer, r.target, r.split, r.novel] for r in rows]}
+        )
+
+    def items(self, split: str) -> tuple[TestItem, ...]:
+        """The items of "train", "dev", "sealed" or "test" (dev + sealed)."""
+        rows = rows_of(self.folder, split)
+        return tuple(TestItem(row.id, row.question, row.answer, row.target) for row in rows)
+
+    def inspect_task(self, split: str) -> InspectTask:
+        """Question in, one completion out."""
+        from posttrainbench.benchmarks.exact import exact_task
+
+        return exact_task(self.name, rows_of(self.folder, split), self.is_correct, self.max_tokens)

@@ -2,44 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-from posttrainbench.benchmarks.rows import digest_of, items_of, rows_of
-from posttrainbench.protocols import TestItem
-from posttrainbench.tinyworld import catalog
-
-if TYPE_CHECKING:
-    from inspect_ai import Task as InspectTask
-
-MAX_TOKENS = 64  # the longest gold answer is well below
+from posttrainbench.benchmarks.rows import RowBenchmark
+from posttrainbench.scoring import tool_call
 
 
-class TinyTools:
-    """Tool calls matched exactly: dev items may be queried, sealed ones make the score."""
+class TinyTools(RowBenchmark):
+    """Requests to tools; the one call of a completion must be equal in name and arguments."""
 
     name = "tiny_tools"
     title = "Tinyworld: tool calls matched exactly"
     hub_id = "tinyworld/tiny-tools"
-    test_files = ("data/test.jsonl",)
-
-    @property
-    def folder(self) -> Path:
-        """Where the data set's files lie."""
-        return catalog.dataset_folder(self.hub_id)
-
-    @property
-    def data_digest(self) -> str:
-        """64 hex digits over every test item."""
-        return digest_of(rows_of(self.folder, "test"))
-
-    def items(self, split: str) -> tuple[TestItem, ...]:
-        """The items of "train", "dev", "sealed" or "test" (dev + sealed)."""
-        return items_of(rows_of(self.folder, split))
-
-    def inspect_task(self, split: str) -> InspectTask:
-        """Question in, one completion out; the call must be equal in name and arguments."""
-        from posttrainbench.benchmarks.exact import exact_task
-        from posttrainbench.scoring.tool_call import is_correct
-
-        return exact_task(self.name, rows_of(self.folder, split), is_correct, MAX_TOKENS)
+    max_tokens = 64  # the longest gold answer is well below
+    is_correct = staticmethod(tool_call.is_correct)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from posttrainbench.agents.baseline import BaselineAgent
 from posttrainbench.cli.base_models import instruct_sibling
-from posttrainbench.cli.members import benchmark_named, sandbox_named
+from posttrainbench.cli.members import benchmark_names, benchmark_of, sandbox_named
 from posttrainbench.cli.run import see_through
 from posttrainbench.cli.setup_run import make_run, task_of
 from posttrainbench.errors import SetupError, UnknownName
@@ -58,7 +58,7 @@ def baseline(asked: Asked, as_json: bool) -> None:
     Raises:
         SetupError: a name, a model or the sandbox is not there; nothing was started then.
     """
-    suite = load_suite(asked.suite)
+    suite = load_suite(asked.suite, benchmark_names(), weights_later=True)
     sandbox_named(asked.sandbox).isolation()
     plan = list(_plan(suite, asked))
     console = Console(stderr=True)
@@ -101,7 +101,7 @@ def _hindrance(suite: Suite, kind: str, task: Task) -> str | None:
     if kind == "instruct" and instruct_sibling(suite, task.base_model) is None:
         return f"no instruct model of {task.base_model.hub_id} is known"
     if kind == "few_shot":
-        benchmark = benchmark_named(task.benchmark)
+        benchmark = benchmark_of(suite, task.benchmark)
         benchmark.items("test")  # data that are not there are an error, no hindrance
         try:
             isinstance(benchmark, ShowsExamples) or examples_text(benchmark, 1)

@@ -1,6 +1,6 @@
 """The program inside an evaluation sandbox: reads a ScoreJob, writes result.json beside it.
 
-Usage: python -m posttrainbench.cli.inside JOB.json MODEL
+Usage: python -m posttrainbench.cli.inside JOB.json MODEL [FILE of a benchmark that comes with its suite]
 
 The paths come as arguments: where nothing isolates, they are the host's, and only arguments are rewritten.
 """
@@ -12,10 +12,11 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from posttrainbench.cli.members import benchmark_named, engine_named
+from posttrainbench.cli.members import benchmark_named, engine_named, own_benchmark
 from posttrainbench.flows.sample_progress import Progress
 from posttrainbench.flows.score import ScoreJob, score
 from posttrainbench.stores.codec import from_json, to_json
@@ -24,13 +25,15 @@ from posttrainbench.stores.files import write_atomic
 RECORDED = ("inspect-ai", "transformers", "torch", "safetensors")
 
 
-def main(job_path: str, model: str) -> None:
+def main(job_path: str, model: str, own_file: str = "") -> None:
     """Answer one job."""
     start_lightly()
     out = Path(job_path).parent
     job = from_json(ScoreJob, Path(job_path).read_text(), job_path)
     versions = tuple(_versions(*RECORDED, *(("vllm",) if job.engine == "vllm" else ())))
-    benchmark, engine = benchmark_named(job.benchmark), engine_named(job.engine)
+    own = replace(job.own, module=own_file) if job.own is not None and own_file else job.own
+    benchmark = own_benchmark(own) if own is not None else benchmark_named(job.benchmark)
+    engine = engine_named(job.engine)
     result = score(benchmark, engine, job, Path(model), out, _tell, versions)
     write_atomic(out / "result.json", to_json(result))
 
@@ -61,4 +64,4 @@ def _tell(progress: Progress) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    main(*sys.argv[1:])

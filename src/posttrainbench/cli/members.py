@@ -7,9 +7,10 @@ object, or a callable without arguments that makes one. A name of ours cannot be
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, cast
 
 from posttrainbench.errors import SetupError, UnknownName
@@ -24,6 +25,7 @@ from posttrainbench.protocols import (
     ScoringAids,
 )
 from posttrainbench.record import AgentSpec
+from posttrainbench.task import InspectSource, ModelRef, Suite
 
 # name -> "module:attribute", imported when it is asked for: `ptb --help` needs none of them
 SANDBOXES = {
@@ -62,9 +64,27 @@ def benchmark_named(name: str) -> Benchmark:
     return cast(Benchmark, _member("benchmark", name, BENCHMARKS))
 
 
+def benchmark_of(suite: Suite, name: str) -> Benchmark:
+    """The benchmark that a suite means by a name: one that it brings along, or an installed one."""
+    source = suite.own_source(name)
+    return own_benchmark(source) if source else benchmark_named(name)
+
+
+def own_benchmark(source: InspectSource) -> Benchmark:
+    """The benchmark that a suite brings along."""
+    from posttrainbench.benchmarks.inspect_source import OwnBenchmark
+
+    return OwnBenchmark(source)
+
+
+def benchmark_names() -> tuple[str, ...]:
+    """The names of all installed benchmarks, ours first."""
+    return (*BENCHMARKS, *_third_party("benchmark", BENCHMARKS))
+
+
 def benchmarks() -> list[Benchmark]:
     """Every benchmark that is installed, ours first."""
-    return [benchmark_named(name) for name in (*BENCHMARKS, *_third_party("benchmark", BENCHMARKS))]
+    return [benchmark_named(name) for name in benchmark_names()]
 
 
 def aids_for(benchmark: Benchmark, sandbox: Sandbox, **grader: str | None) -> ScoringAids | None:
@@ -120,12 +140,18 @@ def agent_named(name: str) -> Agent:
     raise UnknownName("agent", name, (*ours, *theirs))
 
 
-def gateway() -> Gateway:
-    """The gateway of the embedded world; it must know where every benchmark keeps its test split."""
+def gateway(more: Sequence[Benchmark] = (), models: Mapping[ModelRef, Path] | None = None) -> Gateway:
+    """The gateway of the embedded world; it must know where every benchmark keeps its test split.
+
+    Args:
+        more: benchmarks that a suite brings along.
+        models: folders of models that agents shall find on the hub, beside those of the tiny world.
+    """
     from posttrainbench.gateways.policy import Protected
     from posttrainbench.gateways.tinygateway import TinyGateway
 
-    return TinyGateway({b.name: Protected(b.hub_id, b.test_files) for b in benchmarks()})
+    protected = {b.name: Protected(b.hub_id, b.test_files) for b in (*benchmarks(), *more)}
+    return TinyGateway(protected, models=models)
 
 
 def _member(kind: str, name: str, ours: Mapping[str, str]) -> object:

@@ -11,7 +11,7 @@ from threading import Event, Thread
 from rich.console import Console
 
 from posttrainbench.agents.builtin import COMMAND, ShellAgent
-from posttrainbench.cli.members import agent_named, sandbox_named
+from posttrainbench.cli.members import agent_named, benchmark_names, sandbox_named
 from posttrainbench.cli.setup_run import make_run, members_of, task_of
 from posttrainbench.errors import PtbError, SetupError, UnknownName
 from posttrainbench.flows.run import run as run_flow
@@ -67,7 +67,7 @@ def policy_named(name: str | None) -> Policy | None:
 
 
 def _new(asked: Asked) -> RunStore:
-    suite = load_suite(asked.suite).varied(asked.wall_s, policy_named(asked.policy))
+    suite = load_suite(asked.suite, benchmark_names()).varied(asked.wall_s, policy_named(asked.policy))
     task = task_of(suite, asked.model, asked.benchmark)
     sandbox_named(asked.sandbox).isolation()  # whether it works is said before anything is made
     agent = (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from posttrainbench.agents.baseline import BaselineAgent
 from posttrainbench.cli.base_models import base_folder, chat_template_of, instruct_sibling
-from posttrainbench.cli.members import agent_of, aids_for, benchmark_named, gateway, sandbox_named
+from posttrainbench.cli.members import agent_of, aids_for, benchmark_of, gateway, sandbox_named
 from posttrainbench.datasets.folder import view_inside
 from posttrainbench.errors import SetupError, UnknownName
 from posttrainbench.flows.few_shot import SHOTS
@@ -18,7 +18,8 @@ from posttrainbench.protocols import Agent
 from posttrainbench.ranking.baselines import kind_of
 from posttrainbench.record import AgentSpec, RunSpec
 from posttrainbench.stores.runs import RunStore
-from posttrainbench.task import Suite, Task
+from posttrainbench.task import ModelRef, Suite, Task
+from posttrainbench.tinyworld import catalog
 
 RECORDED = ("posttrainbench", "inspect-ai", "transformers", "torch", "safetensors", "huggingface-hub")
 
@@ -46,7 +47,7 @@ def make_run(root: Path, suite: Suite, task: Task, agent: AgentSpec, seed: int, 
         suite=suite.name,
         suite_digest=suite.digest,
         task=task,
-        data_digest=benchmark_named(task.benchmark).data_digest,
+        data_digest=benchmark_of(suite, task.benchmark).data_digest,
         agent=agent,
         seed=seed,
         sandbox=sandbox,
@@ -69,12 +70,13 @@ def members_of(spec: RunSpec, suite: Suite) -> Members:
     """
     base = spec.task.base_model
     folder, sibling = base_folder(suite, base), instruct_sibling(suite, base)
-    sandbox, benchmark = sandbox_named(spec.sandbox), benchmark_named(spec.task.benchmark)
+    sandbox, benchmark = sandbox_named(spec.sandbox), benchmark_of(suite, spec.task.benchmark)
+    own = suite.own_source(spec.task.benchmark)
     data = view_inside()
     members = Members(
         agent=_baseline(spec, folder, sibling) or agent_of(spec.agent),
         sandbox=sandbox,
-        gateway=gateway(),
+        gateway=gateway((benchmark,) if own else (), _offered(base, folder)),
         benchmark=benchmark,
         aids=aids_for(benchmark, sandbox),
         base=folder,
@@ -82,11 +84,17 @@ def members_of(spec: RunSpec, suite: Suite) -> Members:
         chat_template=chat_template_of(base, folder),
         data_mounts=data.mounts,
         data_environment=data.environment,
+        own=own,
     )
     kind = kind_of(spec.agent)
     if kind == "few_shot":
         return replace(members, chat_template="", shots=SHOTS)
     return replace(members, siblings=()) if kind == "instruct" else members  # it is what is wanted here
+
+
+def _offered(base: ModelRef, folder: Path) -> dict[ModelRef, Path]:
+    """What the hub must offer beside its own models, so that agents find their base model there."""
+    return {} if base.hub_id in catalog.model_names() else {base: folder}
 
 
 def _baseline(spec: RunSpec, base: Path, sibling: tuple[str, Path] | None) -> Agent | None:

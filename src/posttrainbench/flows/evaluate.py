@@ -25,9 +25,10 @@ from posttrainbench.record import Evaluated, Failure, Stage
 from posttrainbench.stores.codec import from_json, to_json
 from posttrainbench.stores.files import write_atomic
 from posttrainbench.stores.trees import read_text
+from posttrainbench.task import InspectSource
 
 INSIDE = ("python", "-m", "posttrainbench.cli.inside")  # the program that answers a ScoreJob
-MODEL, OUT = "/model", "/out"
+MODEL, OUT, OWN = "/model", "/out", "/own"
 RESULT_CAP_BYTES = 1_000_000
 
 
@@ -72,6 +73,7 @@ class Evaluator:
     outside: OutsideScorer | None = None
     shots: int = 0  # worked examples before each question; see ScoreJob
     seed: int = 0
+    own: InspectSource | None = None  # of a benchmark that comes with its suite
 
     def evaluate(self, model: Path, split: str, out: Path) -> Evaluated:
         """The outcome of a model folder on a split; `out` keeps the job, its output and Inspect's log."""
@@ -82,7 +84,9 @@ class Evaluator:
     def score(self, model: Path, split: str, out: Path, limit: int | None = None) -> ScoreResult:
         """As `evaluate`, over the first `limit` samples only, with what each model was asked for."""
         out.mkdir(parents=True, exist_ok=True)
-        job = ScoreJob(self.benchmark, split, self.engine, self.chat_template, limit, self.shots, self.seed)
+        job = ScoreJob(
+            self.benchmark, split, self.engine, self.chat_template, limit, self.shots, self.seed, self.own
+        )
         write_atomic(out / "job.json", to_json(job))
         with (out / "output.log").open("wb") as log:
             end = self._run(model, out, log.write)
@@ -100,11 +104,17 @@ class Evaluator:
             if reader is not None:
                 reader.read(chunk)
 
+        own = self._own_file()
         job = SandboxJob(
-            argv=(*INSIDE, f"{OUT}/job.json", MODEL),
+            argv=(*INSIDE, f"{OUT}/job.json", MODEL, *([f"{OWN}/{own.name}"] if own else [])),
             workdir=OUT,
             limits=self.limits,
-            mounts=(Mount(model, MODEL), Mount(out, OUT, writable=True), *self.mounts),
+            mounts=(
+                Mount(model, MODEL),
+                Mount(out, OUT, writable=True),
+                *([Mount(own.parent, OWN)] if own else []),
+                *self.mounts,
+            ),
             environment={
                 "HF_HUB_OFFLINE": "1",
                 "INSPECT_LOG_LEVEL": "error",
@@ -120,6 +130,10 @@ class Evaluator:
         if end is None:
             process.stop(grace_s=0)
         return end
+
+    def _own_file(self) -> Path | None:
+        """The file of a benchmark that comes with its suite; what lies beside it is shown inside too."""
+        return Path(self.own.module) if self.own is not None and self.own.is_file else None
 
     def _answer(self, out: Path, end: SandboxEnd | None) -> ScoreResult:
         if end is None:

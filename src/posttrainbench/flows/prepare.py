@@ -80,7 +80,9 @@ def _words(task: Task, benchmark_title: str, benchmark_hub_id: str) -> dict[str,
         "base_model": task.base_model.hub_id,
         "base_model_revision": task.base_model.revision,
         "benchmark_title": benchmark_title,
-        "benchmark_hub_id": benchmark_hub_id,
+        "benchmark_place": f"on the hub as data set `{benchmark_hub_id}`"
+        if benchmark_hub_id
+        else "whose data are on no hub",
         "wall_time": duration(task.budget.wall_s),
         "hardware": f"{task.budget.gpus} GPU(s)" if task.budget.gpus else "no GPU",
         "limits": _limits(task),
@@ -112,13 +114,15 @@ def _policy_text(task: Task, benchmark_hub_id: str) -> str:
     policy = task.rules.policy
     if policy is Policy.OPEN:
         return "everything that the hub has; the rules above hold all the same."
+    if policy is Policy.PAPER and not benchmark_hub_id:
+        return "everything that the hub has."
     if policy is Policy.PAPER:
         return (
             f"everything that the hub has but the test split of `{benchmark_hub_id}`; fetch files by name, "
             "since a plain `load_dataset` asks for every split and is refused."
         )
     datasets = ", ".join(
-        f"`{name}`" for name in dict.fromkeys((benchmark_hub_id, *task.rules.allowed_datasets))
+        f"`{name}`" for name in dict.fromkeys(filter(None, (benchmark_hub_id, *task.rules.allowed_datasets)))
     )
     return (
         f"the base model and the train splits of {datasets}, nothing else; fetch files by name, "

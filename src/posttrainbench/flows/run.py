@@ -40,6 +40,7 @@ from posttrainbench.record import (
 )
 from posttrainbench.stores.ledger import utc_now
 from posttrainbench.stores.runs import Finished, RunStore
+from posttrainbench.task import InspectSource
 
 Output = TypeVar("Output")
 
@@ -58,6 +59,7 @@ class Members:
     aids: ScoringAids | None = None  # for a benchmark that needs a grader or a sandbox to score answers
     data_mounts: tuple[Mount, ...] = ()  # the benchmark's data, for evaluations only: no agent ever sees them
     data_environment: Mapping[str, str] = field(default_factory=dict)
+    own: InspectSource | None = None  # of a benchmark that comes with its suite
     shots: int = 0  # worked examples before each question, for a baseline that knows no chat
 
 
@@ -185,6 +187,7 @@ class _Run:
             outside=OutsideScorer(self.members.benchmark, self.members.aids) if self.members.aids else None,
             shots=self.members.shots,
             seed=self.spec.seed,
+            own=self.members.own,
         )
 
     @staticmethod

@@ -21,6 +21,7 @@ from posttrainbench.record import Failure, Outcome, Score, Stage
 from posttrainbench.scoring.summary import SampleScore, sample_score, summarise
 from posttrainbench.stores.answers import read_answers, write_answers
 from posttrainbench.stores.samples import write_samples
+from posttrainbench.task import InspectSource
 
 if TYPE_CHECKING:
     from inspect_ai import Task
@@ -44,6 +45,7 @@ class ScoreJob:
     limit: int | None = None  # only the first so many samples: a look, no score of the benchmark
     shots: int = 0  # worked examples in plain text before each question, sampled as the few-shot baseline is
     seed: int = 0  # of that sampling
+    own: InspectSource | None = None  # of a benchmark that comes with its suite
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from urllib.parse import parse_qs
 from posttrainbench.errors import InvalidFile
 from posttrainbench.gateways.http1 import FileBody, Reply, Request, json_reply
 from posttrainbench.gateways.hub_urls import Call, HubRequest, RepoType
+from posttrainbench.task import ModelRef
 
 _PUBLISHED = "2026-01-01T00:00:00.000Z"  # the clients want a date; nothing depends on it
 _LARGE_SUFFIXES = {".safetensors", ".bin", ".parquet", ".arrow"}  # what the real hub keeps as LFS objects
@@ -73,10 +74,13 @@ class HubAnswer:
 
 
 class Hub:
-    """The repositories below a hub folder. Safe to use from many threads."""
+    """The repositories below a hub folder, and model folders beside it. Safe to use from many threads."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, models: Mapping[ModelRef, Path] | None = None) -> None:
         self._repositories = _read_index(root)
+        for model, folder in (models or {}).items():
+            self._repositories[RepoType.MODEL, model.hub_id] = _lone_model(model, folder)
+        self._with_links = set((models or {}).values())  # a cache of downloads is made of links
         self._files: dict[Path, Mapping[str, HubFile]] = {}
         self._lock = threading.Lock()
 
@@ -132,7 +136,9 @@ class Hub:
     def _files_of(self, folder: Path) -> Mapping[str, HubFile]:
         with self._lock:
             if folder not in self._files:
-                self._files[folder] = {path: _describe(source) for path, source in _walk(folder)}
+                self._files[folder] = {
+                    path: _describe(source) for path, source in _walk(folder, folder in self._with_links)
+                }
             return self._files[folder]
 
 
@@ -164,10 +170,18 @@ def _repository(
     return Repository(repo_type, repo_id, dict(entry["refs"]), folders)
 
 
-def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Every regular file below `folder`, as (path within it, where it lies); links are left out."""
+def _lone_model(model: ModelRef, folder: Path) -> Repository:
+    """A model folder as a repository of one revision, whose commit is made of its name."""
+    commit = hashlib.sha1(f"{model.hub_id}@{model.revision}".encode(), usedforsecurity=False).hexdigest()
+    return Repository(
+        RepoType.MODEL, model.hub_id, {"main": commit, model.revision: commit}, {commit: folder}
+    )
+
+
+def _walk(folder: Path, with_links: bool) -> Iterator[tuple[str, Path]]:
+    """Every regular file below `folder`, as (path within it, where it lies)."""
     for source in sorted(folder.rglob("*")):
-        if source.is_file() and not source.is_symlink():
+        if source.is_file() and (with_links or not source.is_symlink()):
             yield source.relative_to(folder).as_posix(), source
 
 

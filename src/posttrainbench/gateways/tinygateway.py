@@ -33,6 +33,7 @@ from posttrainbench.gateways.hub import Hub, HubAnswer
 from posttrainbench.gateways.policy import Decision, Protected, decide
 from posttrainbench.gateways.request_log import Exchange, RequestLog
 from posttrainbench.protocols import Door, GatewayJob, Mount
+from posttrainbench.task import ModelRef
 from posttrainbench.tinyworld import catalog
 
 RELAY = Path(__file__).with_name("relay.py")
@@ -55,15 +56,21 @@ class Patience:
 class TinyGateway:
     """A gateway over a hub folder: the embedded world's, unless another is named.
 
-    `protected` says where each benchmark's test split lies, by the benchmark's name.
+    `protected` says where each benchmark's test split lies, by the benchmark's name; `models` are folders
+    that the hub offers beside its own.
     """
 
     def __init__(
-        self, protected: Mapping[str, Protected], hub: Path | None = None, patience: Patience | None = None
+        self,
+        protected: Mapping[str, Protected],
+        hub: Path | None = None,
+        patience: Patience | None = None,
+        models: Mapping[ModelRef, Path] | None = None,
     ) -> None:
         self._hub_folder = hub or catalog.hub_root()
         self._protected = protected
         self._patience = patience or Patience()
+        self._models = models or {}
 
     def open(self, job: GatewayJob) -> RunningTinyGateway:
         """Listen on `job.socket`; its folder is made, private, when it is missing.
@@ -76,7 +83,9 @@ class TinyGateway:
         if protected is None:
             raise SetupError(f"the gateway does not know where {job.task.benchmark} keeps its test split")
         listener = _listen(job.socket)
-        return RunningTinyGateway(job, Hub(self._hub_folder), protected, listener, self._patience)
+        return RunningTinyGateway(
+            job, Hub(self._hub_folder, self._models), protected, listener, self._patience
+        )
 
 
 class RunningTinyGateway:

@@ -153,11 +153,17 @@ def _check_suite(suite: Suite, records: Sequence[RunRecord]) -> None:
     if strangers:
         raise SeveralSuites(records)
     meant = {benchmark.name: benchmark.data_digest for benchmark in suite.benchmarks}
+    seen: dict[str, RunSpec] = {}  # the first run on each benchmark
     for spec in (record.spec for record in records):
         _check_task(suite, spec.run_id, spec.task.base_model.hub_id, spec.task.benchmark)
         if meant[spec.task.benchmark] not in ("", spec.data_digest):
             raise InvalidFile(
                 f"run {spec.run_id}: scored on other {spec.task.benchmark} data than suite {suite.name} means"
+            )
+        if seen.setdefault(spec.task.benchmark, spec).data_digest != spec.data_digest:
+            other = seen[spec.task.benchmark].run_id
+            raise InvalidFile(
+                f"runs {other} and {spec.run_id}: scored on different {spec.task.benchmark} data"
             )
 
 

@@ -146,7 +146,7 @@ def _show_system(gathered: ArgumentList) -> None:
 
 def _show_python(gathered: ArgumentList, runtime: PythonRuntime, package: bool) -> None:
     for mount in (*runtime.mounts, *([runtime.package] if package else [])):
-        gathered.add("--ro-bind", mount.host, mount.inside)
+        gathered.add("--ro-bind", mount.host.absolute(), mount.inside)
     for inside, content in runtime.files:
         gathered.file(inside, content, "0555" if content.startswith("#!") else "0444")
     for inside, target in runtime.links:
@@ -164,9 +164,9 @@ def _show_mounts(gathered: ArgumentList, job: SandboxJob) -> None:
         gathered.add("--perms", "0700", "--size", job.limits.tmp_bytes, "--tmpfs", HOME)
     for mount in job.mounts:
         if mount.host.is_char_device():
-            gathered.add("--dev-bind", mount.host, mount.inside)  # a GPU
+            gathered.add("--dev-bind", mount.host.absolute(), mount.inside)  # a GPU
         else:
-            gathered.add("--bind" if mount.writable else "--ro-bind", mount.host, mount.inside)
+            gathered.add("--bind" if mount.writable else "--ro-bind", mount.host.absolute(), mount.inside)
 
 
 def _hide(gathered: ArgumentList, runtime: PythonRuntime) -> None:

@@ -96,7 +96,7 @@ def _begin(job: SandboxJob) -> Started:
 
 def on_host(text: str, mounts: Sequence[Mount]) -> str:
     """`text` with every path inside replaced by the path of the host that it stands for."""
-    by_inside = {mount.inside.rstrip("/"): str(mount.host) for mount in mounts}
+    by_inside = {mount.inside.rstrip("/"): str(mount.host.absolute()) for mount in mounts}
     if not by_inside:
         return text
     longest_first = sorted(by_inside, key=len, reverse=True)

@@ -19,7 +19,16 @@ from posttrainbench.errors import InvalidFile, UnknownName
 from posttrainbench.ranking.weights import headroom_weights
 from posttrainbench.suites.lines import Path as KeyPath
 from posttrainbench.suites.lines import key_lines, line_of
-from posttrainbench.task import ModelRef, Policy, Reference, Rules, Suite, SuiteBenchmark
+from posttrainbench.task import (
+    InspectSource,
+    ModelRef,
+    ModelSource,
+    Policy,
+    Reference,
+    Rules,
+    Suite,
+    SuiteBenchmark,
+)
 from posttrainbench.templates.families import FAMILIES
 
 DEFAULT_LIMITS = Limits()
@@ -27,7 +36,8 @@ CHECKS = Rules(Policy.PAPER).required_checks  # all that a suite can ask for
 PACKAGE = "posttrainbench.suites"
 WEIGHT_TOLERANCE = 1e-5  # published weights are printed with six digits
 
-HubId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?$")]
+HUB_ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?$"
+HubId = Annotated[str, Field(pattern=HUB_ID)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -45,12 +55,22 @@ class BaseModelTable(_Table):
     hub_id: HubId
     revision: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]*$")] = "main"
     chat_template: str = ""  # a family's name, or a file beside the suite's that ends in .jinja
+    path: str = ""  # its folder, from the suite's file; without it, the hub's cache on this machine
+    instruct: Annotated[str, Field(pattern=HUB_ID + "|^$")] = ""  # its official instruct sibling
+    instruct_path: str = ""
 
 
 class BenchmarkTable(_Table):
     name: Name
     weight: Positive | None = None  # absent everywhere: from the references' headroom
     data_digest: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+    task: str = (
+        ""  # an Inspect task: FILE.py@NAME, from the suite's file, or PACKAGE/NAME; else one by `name`
+    )
+    train: str = ""  # another task of that file or package: what agents may train on
+    title: str = ""
+    data_set: Annotated[str, Field(pattern=HUB_ID + "|^$")] = ""  # where its data lie on the hub, if they do
+    test_files: list[str] = []  # path patterns of the test split there
 
 
 class BudgetTable(_Table):
@@ -123,11 +143,15 @@ def suite_names() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml")))
 
 
-def load_suite(name_or_path: str | Path, known_benchmarks: Iterable[str] | None = None) -> Suite:
+def load_suite(
+    name_or_path: str | Path, known_benchmarks: Iterable[str] | None = None, weights_later: bool = False
+) -> Suite:
     """The suite of that name, or in that file: whatever ends in .toml or has a slash is a path.
 
     Args:
         known_benchmarks: the benchmarks that are installed; None: names are not compared with any.
+        weights_later: a suite with neither weights nor the references that they follow from weighs all alike:
+            it is read to measure those references.
 
     Raises:
         UnknownName: no such suite comes with the package; the text has the nearest.
@@ -136,14 +160,16 @@ def load_suite(name_or_path: str | Path, known_benchmarks: Iterable[str] | None 
     known = None if known_benchmarks is None else tuple(known_benchmarks)
     name = str(name_or_path)
     if isinstance(name_or_path, Path) or name.endswith(".toml") or "/" in name:
-        return read_suite(_text_of(Path(name)), name, known)
+        return read_suite(_text_of(Path(name)), name, known, weights_later)
     if name not in suite_names():
         raise UnknownName("suite", name, suite_names())
     file = resources.files(PACKAGE) / f"{name}.toml"
     return read_suite(file.read_text(encoding="utf-8"), f"{name}.toml", known)
 
 
-def read_suite(text: str, where: str, known_benchmarks: tuple[str, ...] | None = None) -> Suite:
+def read_suite(
+    text: str, where: str, known_benchmarks: tuple[str, ...] | None = None, weights_later: bool = False
+) -> Suite:
     """The suite that a TOML text holds.
 
     Args:
@@ -157,15 +183,19 @@ def read_suite(text: str, where: str, known_benchmarks: tuple[str, ...] | None =
         file = SuiteFile.model_validate(table)
     except ValidationError as error:
         raise _complaint(where, text, _schema_problems(error)) from None
+    if weights_later and all(b.weight is None for b in file.benchmarks) and [*_headroom_problems(file)]:
+        for benchmark in file.benchmarks:
+            benchmark.weight = 1 / len(file.benchmarks)
     templates = {m.hub_id: _template(m.chat_template, Path(where).parent) for m in file.base_models}
     problems = [
         *_contradictions(file),
         *_unknown_benchmarks(file, known_benchmarks),
         *_template_problems(file, templates),
+        *_place_problems(file, Path(where).parent),
     ]
     if problems:
         raise _complaint(where, text, problems)
-    return _suite(file, templates)
+    return _suite(file, templates, Path(where).resolve().parent)
 
 
 def read_references(path: Path) -> tuple[Reference, ...]:
@@ -210,7 +240,7 @@ def _template(named: str, folder: Path) -> str | None:
         return None
 
 
-def _suite(file: SuiteFile, templates: Mapping[str, str | None]) -> Suite:
+def _suite(file: SuiteFile, templates: Mapping[str, str | None], folder: Path) -> Suite:
     weights = _weights(file)
     return Suite(
         name=file.name,
@@ -232,6 +262,27 @@ def _suite(file: SuiteFile, templates: Mapping[str, str | None]) -> Suite:
         ),
         limits=Limits(**file.limits.model_dump()),
         references=tuple(Reference(**reference.model_dump()) for reference in file.references),
+        models=tuple(_model_source(m, folder) for m in file.base_models if m.path or m.instruct),
+        own=tuple(_inspect_source(b, folder) for b in file.benchmarks if b.task),
+    )
+
+
+def _model_source(model: BaseModelTable, folder: Path) -> ModelSource:
+    path, instruct_path = (str(folder / path) if path else "" for path in (model.path, model.instruct_path))
+    return ModelSource(model.hub_id, path, model.instruct, instruct_path)
+
+
+def _inspect_source(benchmark: BenchmarkTable, folder: Path) -> InspectSource:
+    file, at, name = benchmark.task.rpartition("@")
+    module = str(folder / file) if at else benchmark.task.rpartition("/")[0]
+    return InspectSource(
+        benchmark=benchmark.name,
+        module=module,
+        task=name if at else benchmark.task.rpartition("/")[2],
+        train=benchmark.train,
+        title=benchmark.title,
+        hub_id=benchmark.data_set,
+        test_files=tuple(benchmark.test_files),
     )
 
 
@@ -353,7 +404,9 @@ def _headroom_problems(file: SuiteFile) -> Iterator[_Problem]:
             what = (
                 "missing, and it cannot follow from references: base and instruct scores are needed for each"
             )
-            yield _Problem(("benchmarks", position, "weight"), f"{what} base model")
+            yield _Problem(
+                ("benchmarks", position, "weight"), f"{what} base model (`ptb baseline` measures them)"
+            )
             return
     try:
         headroom_weights(base, instruct)
@@ -389,9 +442,33 @@ def _template_problems(file: SuiteFile, templates: Mapping[str, str | None]) -> 
             yield _Problem(path, f"{what}; known: {', '.join(FAMILIES)}, or a file that ends in .jinja")
 
 
+def _place_problems(file: SuiteFile, folder: Path) -> Iterator[_Problem]:
+    """What a suite's file says to lie beside it, and does not."""
+    for position, model in enumerate(file.base_models):
+        for key, path in (("path", model.path), ("instruct_path", model.instruct_path)):
+            if path and not (folder / path / "config.json").is_file():
+                what = f"{path!r} is no model folder: there is no {folder / path / 'config.json'}"
+                yield _Problem(("base_models", position, key), what)
+        if model.instruct_path and not model.instruct:
+            yield _Problem(("base_models", position, "instruct_path"), "also give its name: instruct = ...")
+    for position, benchmark in enumerate(file.benchmarks):
+        at: KeyPath = ("benchmarks", position)
+        path = benchmark.task.rpartition("@")[0]
+        if not benchmark.task:
+            given = [k for k in ("train", "title", "data_set", "test_files") if getattr(benchmark, k)]
+            yield from (_Problem((*at, key), "only beside a `task` of the suite's own") for key in given)
+        elif not re.fullmatch(r".+\.py@\w+|[\w.-]+/[\w.-]+", benchmark.task):
+            yield _Problem((*at, "task"), "should be FILE.py@NAME or PACKAGE/NAME")
+        elif path and not (folder / path).is_file():
+            yield _Problem((*at, "task"), f"there is no file {folder / path}")
+
+
 def _unknown_benchmarks(file: SuiteFile, known: tuple[str, ...] | None) -> Iterator[_Problem]:
     for position, benchmark in enumerate(file.benchmarks):
-        if known is not None and benchmark.name not in known:
+        if benchmark.task and known is not None and benchmark.name in known:
+            what = "is the name of an installed benchmark; give yours another"
+            yield _Problem(("benchmarks", position, "name"), f"{benchmark.name!r} {what}")
+        elif not benchmark.task and known is not None and benchmark.name not in known:
             yield _Problem(
                 ("benchmarks", position, "name"),
                 f"no benchmark {benchmark.name!r} is installed; {_nearest(benchmark.name, known)}",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from made_runs import CRASH, made_record, made_score, made_spec, made_suite
 
+from posttrainbench.cli.base_models import base_folder, instruct_sibling
 from posttrainbench.cli.listing import LISTINGS, listing
 from posttrainbench.cli.rank import FORMATS, Asked, compare_two, leaderboard_of, rank, ranked
 from posttrainbench.cli.show import show
@@ -245,3 +246,13 @@ def test_baseline_runs_stand_in_for_failed_ones_and_are_no_entries(tmp_path: Pat
     assert (entry.label, entry.total.mean if entry.total else None) == ("unlucky", pytest.approx(0.3))
     assert [(r.kind, r.total) for r in board.references] == [("base", pytest.approx(0.3))]
     assert "baseline" in board.reference_sources[0]
+
+
+def test_baselines_of_models_that_are_not_here_say_how_to_get_them(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "no-cache"))
+    suite = load_suite("ptb-v1.0")
+    for base in suite.base_models:
+        with pytest.raises(SetupError, match=f"hf download {base.hub_id} --revision main"):
+            base_folder(suite, base)
+        with pytest.raises(SetupError, match=r"hf download [A-Za-z]+/[A-Za-z0-9.-]+ --revision main"):
+            instruct_sibling(suite, base)

@@ -35,4 +35,8 @@ say "setup: creating $VENV"
 say "setup: installing pinned Python packages (about 1.5 GB; a few minutes)"
 "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
     --editable '.[dev]'
+say "setup: installing mitmproxy (the gateway's way to the internet) into $VENV/gateway"
+"$PYTHON" -m venv "$VENV/gateway"
+"$VENV/gateway/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints-gateway.txt \
+    mitmproxy
 say "setup: done"

@@ -15,11 +15,12 @@ PLURALS |= {"tinyworld", "datasets", "suites", "templates"}  # data with a reade
 DATA = {"tinyworld", "datasets", "templates"}  # which their siblings may read
 VERBS = {"flows"}
 SURFACES = {"cli", "report"}
-# Programs that run inside a sandbox: shown there, never imported here.
+# Programs that run inside a sandbox, or under a Python of their own: never imported here.
 PROGRAMS = (
     PACKAGE / "agents" / "scripted",
     PACKAGE / "workspace",
     PACKAGE / "gateways" / "relay.py",
+    PACKAGE / "gateways" / "interceptor_program.py",
     PACKAGE / "benchmarks" / "trial_program.py",
 )
 VAGUE = {"util", "utils", "helper", "helpers", "common", "misc", "manager", "base"}

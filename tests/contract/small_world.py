@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from posttrainbench.budget import Budget
+from posttrainbench.gateways.interceptor import Internet
 from posttrainbench.gateways.policy import Protected
 from posttrainbench.gateways.tinygateway import RELAY, Patience, RunningTinyGateway, TinyGateway
 from posttrainbench.protocols import EvaluationAnswer, GatewayJob
+from posttrainbench.sandboxes.unisolated import on_host
 from posttrainbench.task import ModelRef, Policy, Rules, Task
 
 CARD = """---
@@ -127,7 +129,9 @@ class World:
 
     def environment(self, home: Path) -> dict[str, str]:
         path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
-        return {"PATH": path, "HOME": str(home), "PYTHONUNBUFFERED": "1", **self.gateway.door.environment}
+        door = self.gateway.door
+        told = {name: on_host(value, door.mounts) for name, value in door.environment.items()}
+        return {"PATH": path, "HOME": str(home), "PYTHONUNBUFFERED": "1", **told}
 
 
 def read_all(peer: socket.socket) -> bytes:
@@ -151,6 +155,7 @@ def open_world(
     patience: Patience | None = None,
     task: Task | None = None,
     protected: Protected | None = None,
+    internet: Internet | None = None,
 ) -> Iterator[World]:
     rules = Rules(policy, max_queries=max_queries, allowed_datasets=("w/chatter",))
     task = task or Task(ModelRef("w/tiny-base"), "math", Budget(60), rules)
@@ -164,7 +169,7 @@ def open_world(
             evaluate,
             lambda kind, data: entries.append((kind, dict(data))),
         )
-        gateway = TinyGateway({task.benchmark: protected}, hub, patience).open(job)
+        gateway = TinyGateway({task.benchmark: protected}, hub, patience, internet=internet).open(job)
         try:
             yield World(job, gateway, entries)
         finally:

@@ -11,7 +11,7 @@ import json
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
 
@@ -104,28 +104,42 @@ class Connection:
         self._request_s = request_s  # for a whole request, head and body, from its first byte
         self._stall_s = stall_s  # for a reader that takes nothing
         self._buffer = bytearray()
+        self._head = b""
+        self._until_s = 0.0
 
     def read(self) -> Request:
-        """The next request.
+        """The next request, whole.
 
         Raises:
             Disconnected: there is none.
             BadRequest: there is one that cannot be answered; the connection is of no more use.
         """
+        return self.read_body(self.read_head())
+
+    def read_head(self) -> Request:
+        """The next request without its body. Raises as `read` does."""
         self._wait_for_first_byte()
-        until_s = time.monotonic() + self._request_s
-        head = self._read_head(until_s)
-        method, target, version, headers = _parse_head(head)
-        length = _body_length(headers)
-        if headers.get("expect", "").casefold() == "100-continue":
-            self.send_raw(b"HTTP/1.1 100 Continue\r\n\r\n")
-        while len(self._buffer) < length:
-            self._receive(until_s)
-        body = bytes(self._buffer[:length])
-        del self._buffer[:length]
+        self._until_s = time.monotonic() + self._request_s
+        self._head = self._read_head(self._until_s)
+        method, target, version, headers = _parse_head(self._head)
         wish = headers.get("connection", "").casefold()
         keep = wish != "close" if version == "HTTP/1.1" else wish == "keep-alive"
-        return Request(method, target, headers, body, keep)
+        return Request(method, target, headers, keep_alive=keep)
+
+    def read_body(self, request: Request) -> Request:
+        """`request`, whose head was read last, with its body. Raises as `read` does."""
+        length = _body_length(request.headers)
+        if request.headers.get("expect", "").casefold() == "100-continue":
+            self.send_raw(b"HTTP/1.1 100 Continue\r\n\r\n")
+        while len(self._buffer) < length:
+            self._receive(self._until_s)
+        body = bytes(self._buffer[:length])
+        del self._buffer[:length]
+        return replace(request, body=body)
+
+    def received(self) -> bytes:
+        """All that came since the last request, for who goes on with the socket after `read_head`."""
+        return self._head + b"\r\n\r\n" + bytes(self._buffer)
 
     def send(self, reply: Reply, head_only: bool, keep_alive: bool) -> int:
         """Send `reply`; the number of body bytes that went out.

@@ -1,7 +1,8 @@
-"""Which hub requests a policy lets through, and what a denial says to the agent.
+"""Which requests a policy lets through, and what a denial says to the agent.
 
 Covered: the target's test files in its own repository and its listed mirrors, at every revision (the hub's
-parquet copies included).
+parquet copies included); on the hub's own site also every other way to those repositories (git, the data set
+viewer, tokens for its other storage), since nobody can tell there which file would be read.
 Not covered: copies of the test set under names that nobody listed; those are on the ledger, and the overlap
 audit reads what was downloaded.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from urllib.parse import unquote
 
 from posttrainbench.gateways.hub_urls import Call, HubRequest, RepoType
 from posttrainbench.task import Policy, Task
@@ -42,6 +44,54 @@ def decide(policy: Policy, task: Task, protected: Protected, request: HubRequest
     if policy is Policy.PAPER:
         return Decision(True, "paper: everything but the test split is allowed and logged")
     return _decide_strict(task, protected, request)
+
+
+HUB_HOSTS = ("huggingface.co", "www.huggingface.co", "hf.co")
+VIEWER_HOSTS = ("datasets-server.huggingface.co",)
+# Where the hub sends clients for the bytes; the addresses are signed, so only the hub can give them.
+STORE_HOSTS = (".huggingface.co", ".hf.co")
+PACKAGE_HOSTS = ("pypi.org", "files.pythonhosted.org", "registry.npmjs.org")
+
+
+def is_hub(host: str) -> bool:
+    return host.casefold() in HUB_HOSTS
+
+
+def decide_elsewhere(policy: Policy, protected: Protected, host: str, target: str) -> Decision:
+    """What `policy` says of a request to a host of the internet that is no hub request it can read.
+
+    Args:
+        host: the name alone, without a port.
+        target: path and query, still percent-encoded.
+    """
+    if policy is Policy.OPEN:
+        return Decision(True, "open: everything is allowed and logged")
+    host = host.casefold()
+    if host in (*HUB_HOSTS, *VIEWER_HOSTS) and _names_holder(protected, target):
+        return Decision(
+            False,
+            f"policy '{policy}' hands out files of data set {protected.hub_id} one by one only, so that its "
+            "test split can be told apart: use huggingface_hub or datasets, not git, the viewer or xet.",
+        )
+    if policy is Policy.PAPER:
+        return Decision(True, "paper: everything but the test split is allowed and logged")
+    if host in PACKAGE_HOSTS:
+        return Decision(True, "strict: a package index")
+    if host not in (*HUB_HOSTS, *VIEWER_HOSTS) and host.endswith(STORE_HOSTS):
+        return Decision(True, "strict: the hub's storage")
+    return Decision(
+        False,
+        f"{host} is not on the list of policy 'strict', which holds the package indexes "
+        f"{', '.join(PACKAGE_HOSTS)} and, on the hub, the base model and the named data sets.",
+    )
+
+
+def _names_holder(protected: Protected, target: str) -> bool:
+    """Whether a path or query names a repository that holds the test split, however often encoded."""
+    text = target.casefold()
+    for _ in range(3):
+        text = unquote(text)
+    return any(holder.casefold() in text for holder in (protected.hub_id, *protected.mirrors))
 
 
 def _decide_strict(task: Task, protected: Protected, request: HubRequest) -> Decision:

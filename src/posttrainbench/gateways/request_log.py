@@ -21,7 +21,7 @@ class Exchange:
     """One request and how it was answered; None for what does not apply."""
 
     method: str
-    host: str  # "hub" or "gateway" for what is answered here, else the host that was asked for
+    host: str  # "hub" or "gateway" for what is answered here, else the host and port that were asked for
     path: str
     status: int | None  # None: dropped before an answer
     decision: str  # "allowed" or "denied"
@@ -34,6 +34,7 @@ class Exchange:
     commit: str | None = None
     file: str | None = None
     sha256: str | None = None  # of a file that went out as a whole
+    bytes_in: int = 0  # of the request's body, where it was counted
 
     @property
     def is_download(self) -> bool:

@@ -1,11 +1,12 @@
-"""The embedded world's gateway: a tiny hub, the evaluation service, and nobody else.
+"""The gateway: a hub folder, the evaluation service, and, where a run has it, the way to the internet.
 
 It listens on one unix socket. Whoever can open that socket is taken for the agent, so its folder must be
 private on the host.
 
 Covered: what leaves or enters the sandbox through the socket, each request on the ledger; floods of requests
 and of connections; slow and malformed clients.
-Not covered: an upstream (there is none: every other host is refused), credentials, metering, TLS.
+Without a way to the internet every other host is refused; with one, the interceptor goes on with each
+connection that asks for another host.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from posttrainbench.gateways.http1 import (
     json_reply,
 )
 from posttrainbench.gateways.hub import Hub, HubAnswer
+from posttrainbench.gateways.interceptor import Interceptor, Internet, authority_environment
 from posttrainbench.gateways.policy import Decision, Protected, decide
 from posttrainbench.gateways.request_log import Exchange, RequestLog
 from posttrainbench.protocols import Door, GatewayJob, Mount
@@ -57,7 +59,7 @@ class TinyGateway:
     """A gateway over a hub folder: the embedded world's, unless another is named.
 
     `protected` says where each benchmark's test split lies, by the benchmark's name; `models` are folders
-    that the hub offers beside its own.
+    that the hub offers beside its own. Without `internet` there is none.
     """
 
     def __init__(
@@ -66,41 +68,53 @@ class TinyGateway:
         hub: Path | None = None,
         patience: Patience | None = None,
         models: Mapping[ModelRef, Path] | None = None,
+        internet: Internet | None = None,
     ) -> None:
         self._hub_folder = hub or catalog.hub_root()
         self._protected = protected
         self._patience = patience or Patience()
         self._models = models or {}
+        self._internet = internet
 
     def open(self, job: GatewayJob) -> RunningTinyGateway:
         """Listen on `job.socket`; its folder is made, private, when it is missing.
 
         Raises:
-            SetupError: the socket cannot be made there, or the benchmark's test split is not known.
+            SetupError: the socket cannot be made there, the benchmark's test split is not known, or mitmproxy
+                is missing.
             InvalidFile: the hub folder holds no hub.
         """
         protected = self._protected.get(job.task.benchmark)
         if protected is None:
             raise SetupError(f"the gateway does not know where {job.task.benchmark} keeps its test split")
+        if self._internet is not None:
+            self._internet.check()
         listener = _listen(job.socket)
-        return RunningTinyGateway(
-            job, Hub(self._hub_folder, self._models), protected, listener, self._patience
-        )
+        hub = Hub(self._hub_folder, self._models)
+        return RunningTinyGateway(job, hub, protected, listener, self._patience, self._internet)
 
 
 class RunningTinyGateway:
     """A gateway that listens: one thread accepts, one serves each connection."""
 
     def __init__(
-        self, job: GatewayJob, hub: Hub, protected: Protected, listener: socket.socket, patience: Patience
+        self,
+        job: GatewayJob,
+        hub: Hub,
+        protected: Protected,
+        listener: socket.socket,
+        patience: Patience,
+        internet: Internet | None,
     ) -> None:
-        self.door = door(job.socket)
         self._job = job
         self._hub = hub
         self._protected = protected
         self._listener = listener
         self._patience = patience
         self._log = RequestLog(job.log)
+        self._interceptor = (
+            Interceptor(internet, job.policy, job.task, protected, self._log) if internet else None
+        )
         self._evaluations = Evaluations(job.evaluate, job.task.rules.max_queries, self._log)
         self._places = threading.BoundedSemaphore(CONNECTIONS_CAP)
         self._lock = threading.Lock()
@@ -108,6 +122,16 @@ class RunningTinyGateway:
         self._closing = False
         self._acceptor = threading.Thread(target=self._accept, name="gateway", daemon=True)
         self._acceptor.start()
+
+    @property
+    def door(self) -> Door:
+        """What a sandbox needs; with the internet behind it, also whom to trust."""
+        plain = door(self._job.socket)
+        if self._interceptor is None:
+            return plain
+        trust = authority_environment()
+        mounts = (*plain.mounts, *self._interceptor.mounts)
+        return replace(plain, mounts=mounts, environment={**plain.environment, **trust})
 
     def close(self) -> None:
         """Stop listening; requests under way are dropped and logged as such. A second call does nothing."""
@@ -120,6 +144,8 @@ class RunningTinyGateway:
             if exchange is not None:
                 self._log.request(replace(exchange, reason="dropped: the gateway was closed"))
         self._evaluations.close()
+        if self._interceptor is not None:
+            self._interceptor.close()
         self._log.close()
         for peer in (self._listener, *under_way):
             with contextlib.suppress(OSError):
@@ -170,7 +196,10 @@ class RunningTinyGateway:
     def _serve_one(self, connection: Connection, peer: socket.socket) -> bool:
         """Answer one request; whether the connection can carry another."""
         try:
-            request = connection.read()
+            request = connection.read_head()
+            if _is_elsewhere(request.host) and self._take(peer, connection):
+                return False
+            request = connection.read_body(request)
         except BadRequest as bad:
             self._log.request(Exchange("?", "?", "?", bad.status, "denied", str(bad)))
             connection.send(_refusal(bad.status, str(bad)), head_only=False, keep_alive=False)
@@ -190,6 +219,10 @@ class RunningTinyGateway:
         self._log.request(_after_sending(exchange, reply, bytes_out))
         return keep_alive
 
+    def _take(self, peer: socket.socket, connection: Connection) -> bool:
+        """Whether the interceptor goes on with a connection that asks for another host."""
+        return self._interceptor is not None and self._interceptor.take(peer, connection.received())
+
     # --- routes ---
 
     def _answer(self, request: Request, exchange: Exchange) -> tuple[Exchange, Reply]:
@@ -203,6 +236,8 @@ class RunningTinyGateway:
 
     def _route(self, request: Request, exchange: Exchange) -> tuple[Exchange, Reply]:
         if request.method == "CONNECT" or _is_elsewhere(request.host):
+            if self._interceptor is not None:
+                return _refused(exchange, 502, "the gateway's mitmproxy process has ended")
             return _refused(exchange, 403, f"{exchange.host} cannot be reached: {_NO_INTERNET}")
         exchange = replace(exchange, host="gateway")
         if request.path == "/evaluate":

@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, cast
 
-from posttrainbench.errors import SetupError, UnknownName
+from posttrainbench.errors import SandboxUnavailable, SetupError, UnknownName
 from posttrainbench.protocols import (
     Agent,
     Benchmark,
@@ -39,6 +39,7 @@ ENGINES = {
 }
 SERVED = ("openai",)  # engines that ask a server: nothing of the model runs here
 OPENAI_COMPATIBLE = "openai_compatible"
+UNISOLATED_PROGRAMS = "PTB_UNISOLATED_PROGRAMS"  # "yes": the host may execute what a model wrote
 BENCHMARKS = {
     "tiny_math": "posttrainbench.benchmarks.tiny_math:TinyMath",
     "tiny_tools": "posttrainbench.benchmarks.tiny_tools:TinyTools",
@@ -94,14 +95,34 @@ def aids_for(benchmark: Benchmark, sandbox: Sandbox, **grader: str | None) -> Sc
         grader: settings that come before the environment's: base_url, model, api_key, ...
 
     Raises:
-        SetupError: it needs a grader and none is configured; the text says how.
+        SetupError: it needs a grader and none is configured, or executes programs and nothing isolates; the
+            text says how to mend it.
     """
     if not isinstance(benchmark, ScoredOutside):
         return None
     wants = benchmark.aids
     return ScoringAids(
-        grader=_grader(grader) if "grader" in wants else None, sandbox=sandbox if "sandbox" in wants else None
+        grader=_grader(grader) if "grader" in wants else None,
+        sandbox=_for_programs(benchmark.name, sandbox) if "sandbox" in wants else None,
     )
+
+
+def _for_programs(benchmark: str, sandbox: Sandbox) -> Sandbox:
+    """Where programs that a model wrote are executed: `sandbox`, or the default if that does not isolate.
+
+    Whoever lets a model run unisolated, as to use a GPU, has not asked for that of what it writes.
+    """
+    if sandbox.isolation().isolated or os.environ.get(UNISOLATED_PROGRAMS) == "yes":
+        return sandbox
+    default = sandbox_named(next(iter(SANDBOXES)))
+    try:
+        default.isolation()
+    except SandboxUnavailable as unavailable:
+        raise SetupError(
+            f"{benchmark} executes what the model wrote, and nothing isolates here ({unavailable}); "
+            f"mend that, or set {UNISOLATED_PROGRAMS}=yes to execute it as yourself"
+        ) from None
+    return default
 
 
 def _grader(options: Mapping[str, str | None]) -> Grader:

@@ -14,7 +14,9 @@ from inspect_ai.model import (
     ContentReasoning,
     ContentText,
 )
-from inspect_ai.tool import ToolInfo
+from inspect_ai.tool import ToolCall, ToolInfo
+
+from posttrainbench.engines.tool_calls import Spoken
 
 _THOUGHT = re.compile(r"\A\s*<think>(.*?)</think>\s*", re.DOTALL)
 
@@ -46,6 +48,14 @@ def tool_schema(tool: ToolInfo) -> dict[str, Any]:
             "parameters": tool.parameters.model_dump(exclude_none=True),
         },
     }
+
+
+def tool_calls(spoken: Spoken) -> list[ToolCall]:
+    """A completion's calls as Inspect knows them."""
+    return [
+        ToolCall(id=f"call_{place}", function=call.name, arguments=dict(call.arguments))
+        for place, call in enumerate(spoken.calls)
+    ]
 
 
 def contents_of(text: str, reasoning: str = "") -> str | list[Content]:

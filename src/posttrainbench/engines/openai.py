@@ -40,8 +40,9 @@ from inspect_ai.tool import ToolCall, ToolChoice, ToolFunction, ToolInfo
 from tenacity import wait_random_exponential
 from tenacity.wait import WaitBaseT
 
-from posttrainbench.engines.chat_messages import contents_of, tool_schema
+from posttrainbench.engines.chat_messages import contents_of, tool_calls, tool_schema
 from posttrainbench.engines.token_limits import LEAST_TOKENS, LOWERED, Lowered
+from posttrainbench.engines.tool_calls import Format, taken_apart
 from posttrainbench.errors import SetupError, UnknownName
 
 BASE_URL, API_KEY = "PTB_ENGINE_BASE_URL", "PTB_ENGINE_API_KEY"
@@ -81,6 +82,7 @@ class Server:
     timeout_s: float = LONGEST_S
     attempts: int = 8
     settings: Mapping[str, object] = field(default_factory=dict)  # of each request; its task's come first
+    tool_formats: tuple[Format, ...] = ()  # to read calls in that the server's own parser leaves as text
 
 
 def server_from(environment: Mapping[str, str], **options: str | None) -> Server:
@@ -207,7 +209,8 @@ class ServedAPI(ModelAPI):
                 body["max_tokens"] = lower
         given: int = body.get("max_tokens", 0)
         lowered = None if asked is None or given == asked else Lowered(asked, given, "context")
-        return _output(reply, self.model_name, lowered)
+        formats = self._server.tool_formats if tools and tool_choice != "none" else ()
+        return _output(reply, self.model_name, lowered, formats)
 
     def _body(
         self,
@@ -311,7 +314,9 @@ def _choice(choice: ToolChoice) -> object:
 # --- replies ------------------------------------------------------------------------------------------------
 
 
-def _output(reply: dict[str, Any], model: str, lowered: Lowered | None) -> ModelOutput:
+def _output(
+    reply: dict[str, Any], model: str, lowered: Lowered | None, formats: tuple[Format, ...]
+) -> ModelOutput:
     try:
         choice = reply["choices"][0]
         said = choice["message"]
@@ -319,6 +324,9 @@ def _output(reply: dict[str, Any], model: str, lowered: Lowered | None) -> Model
         thoughts = said.get("reasoning_content") or said.get("reasoning") or ""
         calls = [_call(call) for call in said.get("tool_calls") or ()]
         stop = STOP_REASONS.get(choice.get("finish_reason"), "unknown")
+        if not calls and (spoken := taken_apart(text, formats)).calls:
+            text, calls = spoken.text, tool_calls(spoken)
+            stop = "tool_calls" if stop == "stop" else stop
         message = ChatMessageAssistant(
             content=contents_of(text, thoughts), tool_calls=calls or None, model=model, source="generate"
         )

@@ -30,12 +30,12 @@ from inspect_ai.model import (
     get_model,
     modelapi,
 )
-from inspect_ai.tool import ToolCall, ToolChoice, ToolInfo
+from inspect_ai.tool import ToolChoice, ToolInfo
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from posttrainbench.engines.capacity import capacity_of, threads_for
-from posttrainbench.engines.chat_messages import contents_of, plain_message, tool_schema
+from posttrainbench.engines.chat_messages import contents_of, plain_message, tool_calls, tool_schema
 from posttrainbench.engines.decoding import Completion, Decoder, Prompt
 from posttrainbench.engines.sampling import Sampling
 from posttrainbench.engines.token_limits import DEFAULT_MAX_TOKENS, LOWERED
@@ -120,10 +120,7 @@ class TransformersAPI(ModelAPI):
 
     def _output(self, n_prompt: int, done: Completion, with_tools: bool) -> ModelOutput:
         spoken = taken_apart(done.text, self.loaded.tool_formats if with_tools else ())
-        calls = [
-            ToolCall(id=f"call_{place}", function=call.name, arguments=dict(call.arguments))
-            for place, call in enumerate(spoken.calls)
-        ]
+        calls = tool_calls(spoken)
         message = ChatMessageAssistant(
             content=contents_of(spoken.text),
             tool_calls=calls or None,

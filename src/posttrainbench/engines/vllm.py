@@ -6,7 +6,7 @@ same model answers by the same rules on every engine. What it prints is kept in 
 
 Covered: a server that does not start in time or ends early (an error with what it said last); everything that
 it started is gone when the engine lets go or its process dies, in whatever way. Not covered: several GPUs for
-one model; a tool call in another format than the family's first, which the transformers engine would read.
+one model.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ NO_TEMPLATE = (
     "{% for m in messages %}{{ m.content }}{% if not loop.last %}{{ '\\n\\n' }}{% endif %}{% endfor %}"
 )
 PARSERS: Mapping[Format, str] = {"hermes": "hermes", "llama": "llama3_json", "python": "pythonic"}
+PYTHON_TAG = "<|python_tag|>"  # without this token, vLLM's parser for Llama 3 does not start
 INSTALL = "vLLM is not installed; `pip install 'posttrainbench[vllm]'`, or take --engine transformers"
 
 _PREFIX = re.compile(r"^(?:\([^)]*pid=\d+\) )?(?:[A-Z]+ [\d-]+ [\d:]+ \[[^\]]*\] ?)?")
@@ -82,6 +83,7 @@ class VLLMEngine:
             api_key=self._running.api_key,
             in_flight=2 * PLACES,  # so that a place that gets free never waits for us
             settings=settings_of(model, plain=not chat_template),
+            tool_formats=_formats(_config(model)),
         )
         return served_model(SERVED_NAME, server)
 
@@ -116,18 +118,30 @@ def arguments(model: Path, template: Path, port: int) -> tuple[str, ...]:
     config = _config(model)
     gpus = seen_gpus()
     context = _context(config)
-    formats = FORMATS.get(str(config.get("model_type")), OTHER_MODELS)
     words: list[str | Path | int | float] = [
         *("serve", model, "--served-model-name", SERVED_NAME),
         *("--host", "127.0.0.1", "--port", port, "--uvicorn-log-level", "warning"),
         *("--chat-template", template, "--chat-template-content-format", "string"),
-        *("--enable-auto-tool-choice", "--tool-call-parser", PARSERS[formats[0]]),
+        *("--enable-auto-tool-choice", "--tool-call-parser", _parser(model, config)),
         *("--generation-config", "vllm", "--max-num-seqs", PLACES),
         *(("--max-model-len", min(context, LONGEST_CONTEXT)) if context else ()),
         *(("--dtype", "bfloat16") if gpus else ("--dtype", "float32", "--enforce-eager")),
         *(("--gpu-memory-utilization", free_share(gpus)) if gpus else ()),
     ]
     return tuple(map(str, words))
+
+
+def _formats(config: Mapping[str, object]) -> tuple[Format, ...]:
+    """How models of this kind write tool calls."""
+    return FORMATS.get(str(config.get("model_type")), OTHER_MODELS)
+
+
+def _parser(model: Path, config: Mapping[str, object]) -> str:
+    """vLLM's parser for the family's first format; what it leaves as text is read by us."""
+    first = _formats(config)[0]
+    if first == "llama" and PYTHON_TAG not in _text(model / "tokenizer.json"):
+        first = "hermes"
+    return PARSERS[first]
 
 
 def settings_of(model: Path, plain: bool) -> dict[str, object]:
@@ -224,15 +238,16 @@ def _await_health(process: subprocess.Popen[bytes], url: str, start_s: float, lo
 
 def last_words(log: Path) -> str:
     """Why a server gave up, as far as its log tells: its last two errors, or else its last line."""
-    lines = [_PREFIX.sub("", line).strip() for line in _tail(log).splitlines()]
+    lines = [_PREFIX.sub("", line).strip() for line in _text(log)[-64_000:].splitlines()]
     lines = [line[:300] for line in lines if line]
     errors = list(dict.fromkeys(line for line in lines if _ERROR.search(line)))
     return "; ".join(errors[-2:] or lines[-1:]) or "it said nothing"
 
 
-def _tail(log: Path) -> str:
+def _text(path: Path) -> str:
+    """A file's text, or nothing."""
     try:
-        return log.read_bytes()[-64_000:].decode("utf-8", "replace")
+        return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
 

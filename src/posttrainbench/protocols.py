@@ -80,6 +80,7 @@ class SandboxJob:
     environment: Mapping[str, str] = field(default_factory=dict)
     package: bool = False  # show our own package inside (the evaluator needs it; an agent must never see it)
     watched: tuple[Path, ...] = ()  # host folders that count against limits.disk_bytes
+    gpus: int = 0  # how many of the machine's GPUs it may use, as far as there are so many
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from posttrainbench.budget import Limits
 from posttrainbench.cli.members import SANDBOXES, sandbox_named
 from posttrainbench.errors import SandboxUnavailable, SetupError
+from posttrainbench.protocols import SandboxJob
+from posttrainbench.report.visible import visible
+from posttrainbench.sandboxes.gpus import HERE, VISIBLE
 from posttrainbench.tinyworld import catalog
 
+LOOK_S = 60.0
 PACKAGES = ("inspect-ai", "transformers", "torch", "safetensors", "huggingface-hub", "datasets")
 LEAST_MEMORY_BYTES = 3 * 1024**3
 LEAST_DISK_BYTES = 4 * 1024**3
@@ -65,10 +70,21 @@ def _machine() -> Iterator[Row]:
     yield Row(
         "machine", "disk here", free >= LEAST_DISK_BYTES, f"{free / 1024**3:.0f} GiB free; 4 are enough"
     )
-    gpus = sorted(Path("/proc/driver/nvidia/gpus").glob("*"))
-    yield Row(
-        "machine", "GPU", bool(gpus), f"{len(gpus)} NVIDIA" if gpus else "none; the tiny suite needs none"
+    yield _gpus()
+
+
+def _gpus() -> Row:
+    """Which GPUs are ours to use; the driver may tell of more."""
+    there, ours = len(list(HERE.told.glob("*"))), HERE.gpus()
+    if ours:
+        return Row("machine", "GPU", True, ", ".join(gpu.model for gpu in ours))
+    if not there:
+        return Row("machine", "GPU", False, "none; the tiny suite needs none")
+    hidden = (
+        "CUDA_VISIBLE_DEVICES hides them" if VISIBLE in os.environ else "their device files are not there"
     )
+    fix = "start the container with its GPUs (docker: --gpus all) or mend the variable"
+    return Row("machine", "GPU", False, f"{there} NVIDIA, but {hidden}; {fix}")
 
 
 def _packages() -> Iterator[Row]:
@@ -89,8 +105,22 @@ def _sandboxes() -> Iterator[Row]:
             yield Row(f"sandbox {name}", "starts", False, str(error), needed=True)
             continue
         yield Row(f"sandbox {name}", "starts", True, "a trial command ran in it", needed=True)
+        if HERE.gpus():
+            yield _gpus_inside(name)
         for guarantee in isolation.guarantees:
             yield Row(f"sandbox {name}", guarantee.name, guarantee.holds, guarantee.how)
+
+
+def _gpus_inside(sandbox: str) -> Row:
+    """Whether the driver's own program finds the GPUs from inside a sandbox."""
+    job = SandboxJob(("nvidia-smi", "-L"), "/", Limits(), gpus=len(HERE.gpus()))
+    said: list[bytes] = []
+    process = sandbox_named(sandbox).start(job, said.append)
+    end = process.wait(LOOK_S) or process.stop(0.0)
+    text = " ".join(b"".join(said).decode(errors="replace").split())
+    if end.exit_code == 0:
+        return Row(f"sandbox {sandbox}", "GPU", True, f"{text.count('GPU ')} seen inside")
+    return Row(f"sandbox {sandbox}", "GPU", False, f"nvidia-smi inside: {visible(text, 200) or 'no answer'}")
 
 
 def _world() -> Row:

@@ -30,7 +30,6 @@ from posttrainbench.report.wording import points
 from posttrainbench.scoring.splits import SPLITS
 
 LONGEST_S = 7 * 24 * 3600.0
-GPUS = Path("/proc/driver/nvidia/gpus")
 TOGETHER = "posttrainbench.evaluations/1"
 EVALUATED = ("transformers/", "served/")  # what our engines put before a model's name
 LAST_LINES = 3  # of a failed evaluation's output, for whoever has to mend it
@@ -85,10 +84,6 @@ def evaluate(asked: Asked, as_json: bool) -> None:
     prepared = _prepared(asked)
     folder = _new_folder(asked)
     console = Console(stderr=True)
-    if asked.engine not in SERVED and asked.sandbox != "none" and GPUS.is_dir():
-        console.print(
-            "the sandbox shows no GPU: this runs on the CPU; --sandbox none uses the GPU", style="yellow"
-        )
     started = time.monotonic()
     with _shown(console, asked.benchmark) as on_progress:
         results = prepared.score(folder, on_progress)
@@ -144,6 +139,7 @@ def _local(asked: Asked) -> Prepared:
         timeout_s=LONGEST_S,
         mounts=data.mounts,
         environment=data.environment,
+        gpus=1,
         outside=OutsideScorer(benchmark, aids) if aids else None,
     )
 

@@ -58,6 +58,10 @@ def run(
     seconds: Annotated[float | None, typer.Option(min=5, help="The same, in seconds.")] = None,
     policy: Annotated[str | None, typer.Option(help="open, paper or strict, if not the suite's.")] = None,
     sandbox: SandboxName = "bwrap",
+    engine: Annotated[
+        str | None,
+        typer.Option(help="What runs models: transformers or vllm; default: what suits the machine."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Where run directories go.")] = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -68,7 +72,10 @@ def run(
     if hours is not None and seconds is not None:
         raise SetupError("give --hours or --seconds, not both")
     wall_s = hours * 3600 if hours is not None else seconds
-    verb(Asked(run_dir, agent, command, model, benchmark, suite, seed, wall_s, policy, sandbox, out), as_json)
+    asked = Asked(
+        run_dir, agent, command, model, benchmark, suite, seed, wall_s, policy, sandbox, out, engine
+    )
+    verb(asked, as_json)
 
 
 @app.command()

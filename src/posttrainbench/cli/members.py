@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -59,6 +60,26 @@ def sandbox_named(name: str) -> Sandbox:
 
 def engine_named(name: str) -> Engine:
     return cast(Engine, _member("engine", name, ENGINES))
+
+
+def run_engine(name: str | None, gpus: int) -> str:
+    """The engine that a run's evaluations use: the one that is asked for, or what suits this machine.
+
+    Args:
+        name: as it was typed; None: vllm where it is installed and a GPU is there to use, else transformers.
+        gpus: how many of this machine's the task may use.
+
+    Raises:
+        SetupError: no such engine, or one that cannot evaluate a folder.
+    """
+    if name is None:
+        return "vllm" if gpus and find_spec("vllm") else "transformers"
+    if name in SERVED:
+        raise SetupError(f"a run's final model is a folder, which the {name} engine cannot evaluate")
+    known = (*ENGINES, *_third_party("engine", ENGINES))
+    if name not in known:
+        raise UnknownName("engine", name, known)
+    return name
 
 
 def benchmark_named(name: str) -> Benchmark:

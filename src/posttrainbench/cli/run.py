@@ -17,10 +17,11 @@ from posttrainbench.errors import PtbError, SetupError, UnknownName
 from posttrainbench.flows.run import run as run_flow
 from posttrainbench.record import RunRecord, Stage
 from posttrainbench.report.progress import now_of, one_line
+from posttrainbench.sandboxes.gpus import HERE
 from posttrainbench.stores.codec import to_json
 from posttrainbench.stores.runs import RunStore
 from posttrainbench.suites import load_suite
-from posttrainbench.task import Policy
+from posttrainbench.task import Policy, Task
 
 DEFAULT_AGENT = "recipe-sft"
 
@@ -40,6 +41,7 @@ class Asked:
     policy: str | None
     sandbox: str
     out: Path
+    engine: str | None = None
 
 
 def run(asked: Asked, as_json: bool) -> None:
@@ -70,12 +72,21 @@ def _new(asked: Asked) -> RunStore:
     suite = load_suite(asked.suite, benchmark_names()).varied(asked.wall_s, policy_named(asked.policy))
     task = task_of(suite, asked.model, asked.benchmark)
     sandbox_named(asked.sandbox).isolation()  # whether it works is said before anything is made
+    _warn_of_missing_gpus(task)
     agent = (
         ShellAgent(asked.agent or COMMAND, asked.command)
         if asked.command
         else agent_named(asked.agent or DEFAULT_AGENT)
     )
-    return make_run(asked.out, suite, task, agent.spec, asked.seed, asked.sandbox)
+    return make_run(asked.out, suite, task, agent.spec, asked.seed, asked.sandbox, asked.engine)
+
+
+def _warn_of_missing_gpus(task: Task) -> None:
+    """An agent without the GPUs of its budget does another task than the suite means; the record shows it."""
+    there = len(HERE.gpus())
+    if there < task.budget.gpus:
+        text = f"the budget has {task.budget.gpus} GPU(s), this machine shows {there}; `ptb doctor` says why"
+        Console(stderr=True).print(text, style="yellow", markup=False)
 
 
 def _follow(store: RunStore, again: frozenset[Stage], as_json: bool) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from posttrainbench.agents.baseline import BaselineAgent
 from posttrainbench.cli.base_models import base_folder, chat_template_of, instruct_sibling
-from posttrainbench.cli.members import agent_of, aids_for, benchmark_of, gateway, sandbox_named
+from posttrainbench.cli.members import agent_of, aids_for, benchmark_of, gateway, run_engine, sandbox_named
 from posttrainbench.datasets.folder import view_inside
 from posttrainbench.errors import SetupError, UnknownName
 from posttrainbench.flows.few_shot import SHOTS
@@ -17,6 +17,7 @@ from posttrainbench.flows.run import Members
 from posttrainbench.protocols import Agent
 from posttrainbench.ranking.baselines import kind_of
 from posttrainbench.record import AgentSpec, RunSpec
+from posttrainbench.sandboxes.gpus import HERE
 from posttrainbench.stores.runs import RunStore
 from posttrainbench.task import ModelRef, Suite, Task
 from posttrainbench.tinyworld import catalog
@@ -40,8 +41,20 @@ def task_of(suite: Suite, model: str, benchmark: str) -> Task:
     return next(t for t in suite.tasks() if (t.base_model.short, t.benchmark) == (short, benchmark))
 
 
-def make_run(root: Path, suite: Suite, task: Task, agent: AgentSpec, seed: int, sandbox: str) -> RunStore:
-    """The run directory of an agent on a task, made now or found as it is."""
+def make_run(
+    root: Path,
+    suite: Suite,
+    task: Task,
+    agent: AgentSpec,
+    seed: int,
+    sandbox: str,
+    engine: str | None = None,
+) -> RunStore:
+    """The run directory of an agent on a task, made now or found as it is.
+
+    Without `engine`, one is chosen for this machine; see `run_engine`.
+    """
+    gpus = HERE.gpus()[: task.budget.gpus]
     spec = RunSpec(
         run_id=f"{agent.name}--{task.base_model.short}--{task.benchmark}--s{seed}",
         suite=suite.name,
@@ -51,10 +64,11 @@ def make_run(root: Path, suite: Suite, task: Task, agent: AgentSpec, seed: int, 
         agent=agent,
         seed=seed,
         sandbox=sandbox,
-        engine="transformers",
+        engine=run_engine(engine, len(gpus)),
         versions=(
             ("python", platform.python_version()),
             *((name, version(name)) for name in RECORDED),
+            *(("gpu", gpu.model) for gpu in gpus),
         ),
     )
     store = RunStore(root / spec.run_id)

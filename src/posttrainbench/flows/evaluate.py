@@ -68,6 +68,7 @@ class Evaluator:
     timeout_s: float = 3600.0
     mounts: tuple[Mount, ...] = ()  # what the benchmark's data need
     environment: Mapping[str, str] = field(default_factory=dict)
+    gpus: int = 0
     on_progress: Callable[[Progress], None] | None = None
     # What scores the answers that leave the sandbox as text, when no pure rule inside can; see ScoredOutside.
     outside: OutsideScorer | None = None
@@ -124,6 +125,7 @@ class Evaluator:
             },
             package=True,
             watched=(out,),
+            gpus=self.gpus,
         )
         process = self.sandbox.start(job, read)
         end = process.wait(self.timeout_s)

@@ -184,6 +184,7 @@ class _Run:
             self.spec.task.limits,
             mounts=self.members.data_mounts,
             environment=self.members.data_environment,
+            gpus=self.spec.task.budget.gpus,
             outside=OutsideScorer(self.members.benchmark, self.members.aids) if self.members.aids else None,
             shots=self.members.shots,
             seed=self.spec.seed,

@@ -116,6 +116,7 @@ def _job(solver: Solver, door: Door, attempt: AttemptLayout) -> SandboxJob:
         mounts=(workspace, home, *door.mounts, *command.mounts),
         environment={**command.environment, **door.environment},
         watched=(attempt.workspace, attempt.home),
+        gpus=solver.task.budget.gpus,
     )
 
 

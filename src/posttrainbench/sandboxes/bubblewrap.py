@@ -22,7 +22,8 @@ from posttrainbench.errors import SandboxUnavailable
 from posttrainbench.protocols import SandboxJob
 from posttrainbench.record import Isolation
 from posttrainbench.sandboxes.cgroups import Group, open_group
-from posttrainbench.sandboxes.launch import GUARD_DEVICES, Arguments, arguments, check_mounts
+from posttrainbench.sandboxes.gpus import HERE, NvidiaDriver, View
+from posttrainbench.sandboxes.launch import GUARD_DEVICES, GUARDED, Arguments, arguments, check_mounts
 from posttrainbench.sandboxes.probe import MISSING, probe, why_it_failed
 from posttrainbench.sandboxes.process_namespace import ProcessNamespace, children
 from posttrainbench.sandboxes.python_runtime import PythonRuntime, python_runtime
@@ -56,9 +57,9 @@ class Bubblewrap:
 
     name = "bwrap"
 
-    def __init__(self, use_cgroups: bool = True) -> None:
+    def __init__(self, use_cgroups: bool = True, driver: NvidiaDriver = HERE) -> None:
         """Without `use_cgroups`, the watchdog holds memory and processes even where a group could."""
-        self._use_cgroups = use_cgroups
+        self._use_cgroups, self._driver = use_cgroups, driver
 
     def isolation(self) -> Isolation:
         """Which guarantees hold here, found out by trying once per process.
@@ -76,7 +77,9 @@ class Bubblewrap:
             SandboxUnavailable: bubblewrap refused; the text says what to do.
         """
         check_mounts(job)
-        return SupervisedProcess(functools.partial(_begin, job, self._use_cgroups), on_output)
+        return SupervisedProcess(
+            functools.partial(_begin, job, self._driver.view(job.gpus), self._use_cgroups), on_output
+        )
 
 
 @functools.cache
@@ -106,12 +109,14 @@ def _can_disable_userns() -> bool:
 
 
 @functools.cache
-def _device_guard() -> tuple[str, ...]:
+def _device_guard(gpus: View) -> tuple[str, ...]:
     """What to put before bubblewrap so that root's sandboxes leave the host's devices alone."""
     if os.getuid() != 0:
         return ()
-    tried = subprocess.run([*GUARD_DEVICES, "true"], capture_output=True, check=False, env=_BARE)
-    return GUARD_DEVICES if tried.returncode == 0 else ()
+    devices = (*GUARDED, *(str(mount.host.resolve()) for mount in gpus.mounts if mount.writable))
+    guard = (*GUARD_DEVICES, *devices, "end")
+    tried = subprocess.run([*guard, "true"], capture_output=True, check=False, env=_BARE)
+    return guard if tried.returncode == 0 else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +128,11 @@ class _Pipes:
     info: int
 
 
-def _begin(job: SandboxJob, use_cgroups: bool) -> Started:
+def _begin(job: SandboxJob, gpus: View, use_cgroups: bool) -> Started:
     """Build the sandbox, set its limits while its command still waits, then let it run."""
     gate_word = secrets.token_hex(16)
-    told = arguments(job, _runtime(), seccomp_program(), _can_disable_userns(), gate_word)
-    launcher, pipes = _spawn(told)
+    told = arguments(job, _runtime(), gpus, seccomp_program(), _can_disable_userns(), gate_word)
+    launcher, pipes = _spawn(told, _device_guard(gpus))
     try:
         init_pid = _read_init_pid(launcher, pipes)
         _await_gate(launcher, pipes, gate_word)
@@ -146,7 +151,7 @@ def _begin(job: SandboxJob, use_cgroups: bool) -> Started:
     return Started(launcher, pipes.output, namespace, group, watchdog)
 
 
-def _spawn(told: Arguments) -> tuple[subprocess.Popen[bytes], _Pipes]:
+def _spawn(told: Arguments, guard: tuple[str, ...]) -> tuple[subprocess.Popen[bytes], _Pipes]:
     """Start bubblewrap with nothing of ours: no environment, no folder, no descriptor but those it needs."""
     output, output_in = os.pipe()
     gate_out, gate = os.pipe()
@@ -155,7 +160,7 @@ def _spawn(told: Arguments) -> tuple[subprocess.Popen[bytes], _Pipes]:
     theirs = [output_in, gate_out, info_in, options, *told.descriptors]
     try:
         launcher = subprocess.Popen(
-            [*_device_guard(), _program(), "--args", str(options), "--", *told.command],
+            [*guard, _program(), "--args", str(options), "--", *told.command],
             stdin=gate_out,
             stdout=output_in,
             stderr=output_in,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from posttrainbench.budget import Limits
 from posttrainbench.errors import SetupError
 from posttrainbench.protocols import HOME, SandboxJob
+from posttrainbench.sandboxes.gpus import View
 from posttrainbench.sandboxes.python_runtime import ENVIRONMENT, PACKAGE, PythonRuntime
 
 USER_ID = 1000
@@ -39,12 +40,13 @@ MASKED = ("kcore", "keys", "key-users", "kmsg", "latency_stats", "sched_debug", 
 SYSTEM_LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 # Started by root, the user inside owns the host's device files and could change their modes for everyone.
 # In a mount namespace of our own we make them read-only first: bubblewrap keeps that, but cannot do it.
+# Arguments: the devices, a word that ends them, then what to run.
 GUARD_DEVICES = (
     *("unshare", "--mount", "--", "/bin/sh", "-ec"),
-    "for name in null zero full random urandom tty; do mount --bind -o ro /dev/$name /dev/$name; done\n"
-    'exec "$@"',
+    'while [ "$1" != end ]; do mount --bind -o ro "$1" "$1"; shift; done; shift; exec "$@"',
     "sh",
 )
+GUARDED = tuple(f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty"))
 
 # Waits inside until the host has set the limits; when the host dies instead, its input ends and so does this.
 # First argument: what to print when the sandbox stands.
@@ -95,7 +97,12 @@ def check_mounts(job: SandboxJob) -> None:
 
 
 def arguments(
-    job: SandboxJob, runtime: PythonRuntime, filter_program: bytes | None, userns_off: bool, gate_word: str
+    job: SandboxJob,
+    runtime: PythonRuntime,
+    gpus: View,
+    filter_program: bytes | None,
+    userns_off: bool,
+    gate_word: str,
 ) -> Arguments:
     """All that bubblewrap is told of one sandbox."""
     gathered = ArgumentList()
@@ -104,10 +111,12 @@ def arguments(
     _show_python(gathered, runtime, job.package)
     _give_memory_folders(gathered, job.limits)
     _show_mounts(gathered, job)
+    _show_gpus(gathered, gpus)
     if not job.package:
         _hide(gathered, runtime)
     _close(gathered)
-    _set_environment(gathered, job.environment, runtime, job.package)
+    for name, value in _environment(job, runtime, gpus):
+        gathered.add("--setenv", name, value)
     if filter_program is not None:
         gathered.add("--seccomp", gathered.data(filter_program))
     gathered.add("--chdir", job.workdir)
@@ -163,10 +172,14 @@ def _show_mounts(gathered: ArgumentList, job: SandboxJob) -> None:
     if all(mount.inside != HOME for mount in job.mounts):
         gathered.add("--perms", "0700", "--size", job.limits.tmp_bytes, "--tmpfs", HOME)
     for mount in job.mounts:
-        if mount.host.is_char_device():
-            gathered.add("--dev-bind", mount.host.absolute(), mount.inside)  # a GPU
-        else:
-            gathered.add("--bind" if mount.writable else "--ro-bind", mount.host.absolute(), mount.inside)
+        gathered.add("--bind" if mount.writable else "--ro-bind", mount.host, mount.inside)
+
+
+def _show_gpus(gathered: ArgumentList, gpus: View) -> None:
+    for mount in gpus.mounts:
+        gathered.add("--dev-bind" if mount.writable else "--ro-bind", mount.host, mount.inside)
+    for inside, target in gpus.links:
+        gathered.add("--symlink", target, inside)
 
 
 def _hide(gathered: ArgumentList, runtime: PythonRuntime) -> None:
@@ -187,18 +200,12 @@ def _close(gathered: ArgumentList) -> None:
     gathered.add("--remount-ro", "/dev", "--remount-ro", "/proc", "--remount-ro", "/")
 
 
-def _set_environment(
-    gathered: ArgumentList, wanted: Mapping[str, str], runtime: PythonRuntime, package: bool
-) -> None:
-    for name, value in _environment(wanted, runtime, package):
-        gathered.add("--setenv", name, value)
-
-
-def _environment(
-    wanted: Mapping[str, str], runtime: PythonRuntime, package: bool
-) -> Iterator[tuple[str, str]]:
+def _environment(job: SandboxJob, runtime: PythonRuntime, gpus: View) -> Iterator[tuple[str, str]]:
     yield from ENVIRONMENT_VARIABLES.items()
-    yield from runtime.environment
-    if package:
+    yield from gpus.environment
+    folders = [*runtime.library_folders, *([gpus.library_folder] if gpus.library_folder else [])]
+    if folders:
+        yield "LD_LIBRARY_PATH", ":".join(folders)
+    if job.package:
         yield "PYTHONPATH", PACKAGE
-    yield from wanted.items()
+    yield from job.environment.items()

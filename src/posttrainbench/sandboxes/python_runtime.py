@@ -40,7 +40,7 @@ class PythonRuntime:
     links: tuple[tuple[str, str], ...]  # path, target
     hidden: tuple[Mount, ...]  # what must not be seen, by where it lies on the host and where it would appear
     package: Mount  # our own package, for the evaluator alone
-    environment: tuple[tuple[str, str], ...]
+    library_folders: tuple[str, ...]  # inside; to be put on the loader's way
 
 
 def python_runtime() -> PythonRuntime:
@@ -63,7 +63,7 @@ def python_runtime() -> PythonRuntime:
         ),
         hidden=tuple(_hidden(base, inside_base, shown, package)),
         package=Mount(package, f"{PACKAGE}/{package.name}"),
-        environment=_library_environment(base),
+        library_folders=() if _moved_library(base) is None else (SHARED_LIBRARIES,),
     )
 
 
@@ -145,10 +145,6 @@ def _library_links(base: Path, inside_base: str) -> Iterator[tuple[str, str]]:
     name = _moved_library(base)
     if name is not None:
         yield f"{SHARED_LIBRARIES}/{name}", f"{inside_base}/lib/{name}"
-
-
-def _library_environment(base: Path) -> tuple[tuple[str, str], ...]:
-    return () if _moved_library(base) is None else (("LD_LIBRARY_PATH", SHARED_LIBRARIES),)
 
 
 def _hidden(base: Path, inside_base: str, shown: tuple[Mount, ...], package: Path) -> Iterator[Mount]:

@@ -16,6 +16,7 @@ import posttrainbench
 from posttrainbench.errors import SandboxUnavailable
 from posttrainbench.protocols import HOME, Mount, SandboxJob
 from posttrainbench.record import Guarantee, Isolation
+from posttrainbench.sandboxes.gpus import HERE
 from posttrainbench.sandboxes.launch import ENVIRONMENT_VARIABLES, check_mounts
 from posttrainbench.sandboxes.marked_processes import MarkedProcesses
 from posttrainbench.sandboxes.supervision import Started, SupervisedProcess
@@ -106,7 +107,12 @@ def on_host(text: str, mounts: Sequence[Mount]) -> str:
 
 def _environment(job: SandboxJob) -> Mapping[str, str]:
     """The allow-list, with the host's paths. PATH starts with the folder of our own interpreter."""
-    wanted = {**ENVIRONMENT_VARIABLES, "TMPDIR": tempfile.gettempdir(), **job.environment}
+    wanted = {
+        **ENVIRONMENT_VARIABLES,
+        "TMPDIR": tempfile.gettempdir(),
+        **HERE.environment(job.gpus),
+        **job.environment,
+    }
     path = job.environment.get("PATH", ENVIRONMENT_VARIABLES["PATH"])
     wanted["PATH"] = f"{Path(sys.executable).parent}:{path}"
     if all(mount.inside != HOME for mount in job.mounts):

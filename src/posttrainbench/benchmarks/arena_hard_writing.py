@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from inspect_ai.dataset import Sample
     from inspect_ai.scorer import Score as InspectScore
     from inspect_ai.scorer import Scorer as InspectScorer
-    from inspect_ai.scorer import Target
     from inspect_ai.solver import TaskState
 
 MAX_TOKENS = 16384
@@ -120,17 +119,9 @@ class ArenaHardWriting:
 
     def inspect_task(self, split: str) -> InspectTask:
         """The request in the user message, one completion; scored by `scorer`."""
-        from inspect_ai import Task
-        from inspect_ai.dataset import MemoryDataset
-        from inspect_ai.model import GenerateConfig
-        from inspect_ai.solver import generate
+        from posttrainbench.benchmarks.graded import answered_task
 
-        return Task(
-            dataset=MemoryDataset([_sample(row) for row in self._rows(split)], name=self.name),
-            solver=generate(),
-            config=GenerateConfig(max_tokens=MAX_TOKENS),
-            name=self.name,
-        )
+        return answered_task(self.name, [_sample(row) for row in self._rows(split)], MAX_TOKENS)
 
     def scorer(self, aids: ScoringAids) -> InspectScorer:
         """The win rate over both games of a request, with the number of games it counts as weight.
@@ -138,30 +129,17 @@ class ArenaHardWriting:
         Raises:
             SetupError: there is no grader.
         """
-        from inspect_ai.scorer import scorer
-
-        from posttrainbench.benchmarks.graded import (
-            graded_score,
-            grader_of,
-            weighted_mean,
-            weighted_stderr,
-        )
+        from posttrainbench.benchmarks.graded import graded_score, grader_of, scored_by
 
         grader = grader_of(aids, self.name)
 
-        @scorer(metrics=[weighted_mean(), weighted_stderr()], name="win_rate")
-        def against_baseline() -> InspectScorer:
-            async def score(state: TaskState, target: Target) -> InspectScore:  # noqa: ARG001
-                answer = graded_text(state.output.completion)
-                baseline = graded_text(baseline_answers()[str(state.sample_id)])
-                games = await compared(grader, state.input_text, answer, baseline)
-                return graded_score(
-                    games.win_rate, answer, weight=games.weight, why=f"{games.weight:g} games"
-                )
+        async def against_baseline(state: TaskState) -> InspectScore:
+            answer = graded_text(state.output.completion)
+            baseline = graded_text(baseline_answers()[str(state.sample_id)])
+            games = await compared(grader, state.input_text, answer, baseline)
+            return graded_score(games.win_rate, answer, weight=games.weight, why=f"{games.weight:g} games")
 
-            return score
-
-        return against_baseline()
+        return scored_by("win_rate", against_baseline)
 
     def _rows(self, split: str) -> tuple[Question, ...]:
         if split == "train":

@@ -1,16 +1,43 @@
-"""Inspect scores that count with a weight, or to parts of their own, and metrics that know of it."""
+"""Inspect tasks that a grader scores: weighted scores, parts of their own, and metrics that know of both."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import cast
 
-from inspect_ai.scorer import Metric, SampleScore, Score, metric
+from inspect_ai import Task
+from inspect_ai.dataset import MemoryDataset, Sample
+from inspect_ai.model import GenerateConfig
+from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, metric, scorer
+from inspect_ai.solver import TaskState, generate
 
 from posttrainbench.errors import SetupError
 from posttrainbench.protocols import Grader, ScoringAids
 from posttrainbench.record import Score as Summary
 from posttrainbench.scoring.summary import SHARES, WEIGHT, sample_score, summarise
+
+
+def answered_task(name: str, samples: Sequence[Sample], max_tokens: int) -> Task:
+    """One completion per sample, scored outside."""
+    return Task(
+        dataset=MemoryDataset(list(samples), name=name),
+        solver=generate(),
+        config=GenerateConfig(max_tokens=max_tokens),
+        name=name,
+    )
+
+
+def scored_by(name: str, grade: Callable[[TaskState], Awaitable[Score]]) -> Scorer:
+    """The Inspect scorer of that name, with weighted metrics."""
+
+    @scorer(metrics=[weighted_mean(), weighted_stderr()], name=name)
+    def by_grade() -> Scorer:
+        async def score(state: TaskState, target: Target) -> Score:  # noqa: ARG001
+            return await grade(state)
+
+        return score
+
+    return by_grade()
 
 
 def grader_of(aids: ScoringAids, benchmark: str) -> Grader:

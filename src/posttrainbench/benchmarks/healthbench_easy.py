@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from inspect_ai.dataset import Sample
     from inspect_ai.scorer import Score as InspectScore
     from inspect_ai.scorer import Scorer as InspectScorer
-    from inspect_ai.scorer import Target
     from inspect_ai.solver import TaskState
 
 MAX_TOKENS = 16384
@@ -83,17 +82,9 @@ class HealthBenchEasy:
 
     def inspect_task(self, split: str) -> InspectTask:
         """The conversation as it is, one completion; scored by `scorer`."""
-        from inspect_ai import Task
-        from inspect_ai.dataset import MemoryDataset
-        from inspect_ai.model import GenerateConfig
-        from inspect_ai.solver import generate
+        from posttrainbench.benchmarks.graded import answered_task
 
-        return Task(
-            dataset=MemoryDataset([_sample(row) for row in self._rows(split)], name=self.name),
-            solver=generate(),
-            config=GenerateConfig(max_tokens=MAX_TOKENS),
-            name=self.name,
-        )
+        return answered_task(self.name, [_sample(row) for row in self._rows(split)], MAX_TOKENS)
 
     def scorer(self, aids: ScoringAids) -> InspectScorer:
         """Points achieved / points possible, as a grader finds each criterion met or not.
@@ -101,38 +92,26 @@ class HealthBenchEasy:
         Raises:
             SetupError: there is no grader.
         """
-        from inspect_ai.scorer import scorer
-
-        from posttrainbench.benchmarks.graded import (
-            graded_score,
-            grader_of,
-            weighted_mean,
-            weighted_stderr,
-        )
+        from posttrainbench.benchmarks.graded import graded_score, grader_of, scored_by
 
         grader = grader_of(aids, self.name)
 
-        @scorer(metrics=[weighted_mean(), weighted_stderr()], name="points_share")
-        def by_rubric() -> InspectScorer:
-            async def score(state: TaskState, target: Target) -> InspectScore:  # noqa: ARG001
-                answer = graded_text(state.output.completion)
-                rubric = [
-                    Criterion(item["criterion"], item["points"], tuple(item["tags"]))
-                    for item in state.metadata["rubrics"]
-                ]
-                turns = [Turn(**turn) for turn in state.metadata["conversation"]]
-                conversation = as_text((*turns, Turn("assistant", answer)))
-                met = await graded(grader, conversation, rubric)
-                value = points_share(rubric, met)
-                if value is None:
-                    raise ValueError("a rubric without anything to gain")
-                shares = shares_by_tag(rubric, met, AXIS)
-                why = f"{sum(met)} of {len(met)} criteria met"
-                return graded_score(value, answer, shares=shares, why=why)
+        async def by_rubric(state: TaskState) -> InspectScore:
+            answer = graded_text(state.output.completion)
+            rubric = [
+                Criterion(item["criterion"], item["points"], tuple(item["tags"]))
+                for item in state.metadata["rubrics"]
+            ]
+            turns = [Turn(**turn) for turn in state.metadata["conversation"]]
+            conversation = as_text((*turns, Turn("assistant", answer)))
+            met = await graded(grader, conversation, rubric)
+            value = points_share(rubric, met)
+            if value is None:
+                raise ValueError("a rubric without anything to gain")
+            shares = shares_by_tag(rubric, met, AXIS)
+            return graded_score(value, answer, shares=shares, why=f"{sum(met)} of {len(met)} criteria met")
 
-            return score
-
-        return by_rubric()
+        return scored_by("points_share", by_rubric)
 
     def _rows(self, split: str) -> tuple[Conversation, ...]:
         if split == "train":

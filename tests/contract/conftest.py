@@ -1,11 +1,13 @@
-"""The sandboxes that contract tests run on."""
+"""The sandboxes that contract tests run on, and the program that stands for vLLM."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from programs import vllm_stand_in
 from sandbox_rooms import MEMBERS, Room, open_room
 
 
@@ -25,3 +27,9 @@ def cell(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Room]:
 def bwrap(tmp_path: Path) -> Iterator[Room]:
     """The default."""
     yield from open_room("bwrap", tmp_path / "workspace")
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on, `vllm` means the stand-in."""
+    monkeypatch.setenv("PATH", f"{vllm_stand_in(tmp_path / 'bin')}:{os.environ['PATH']}")

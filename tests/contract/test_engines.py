@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 from grader_server import Answer, GraderServer, serving
@@ -19,6 +21,7 @@ from posttrainbench.benchmarks.tiny_tools import TinyTools
 from posttrainbench.engines.openai import OpenAIEngine, Server, check_served, served_model, server_from
 from posttrainbench.engines.token_limits import LOWERED
 from posttrainbench.engines.transformers import TransformersEngine
+from posttrainbench.engines.vllm import VLLMEngine
 from posttrainbench.errors import SetupError, UnknownName
 from posttrainbench.flows.score import ScoreJob, ScoreResult, score, score_together
 from posttrainbench.protocols import Engine
@@ -55,12 +58,17 @@ def generated(server: Server, config: GenerateConfig | None = None, **tools: Any
     return asyncio.run(generate())
 
 
-@pytest.fixture(params=["transformers", "openai"])
-def start(request: pytest.FixtureRequest) -> Iterator[Start]:
-    """Every engine that can be started here, with a model."""
+@pytest.fixture(params=["transformers", "vllm", "openai"])
+def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
+    """Every engine that can be started here, with a model; for vLLM itself stands a program like it."""
+    name = catalog.QWEN3_INSTRUCT
     if request.param == "transformers":
-        name = catalog.QWEN3_INSTRUCT
         yield TransformersEngine(), catalog.model_folder(name), catalog.chat_template(name)
+        return
+    if request.param == "vllm":
+        request.getfixturevalue("stand_in")
+        with closing(VLLMEngine(tmp_path)) as engine:
+            yield engine, catalog.model_folder(name), catalog.chat_template(name)
         return
     with serving(says("The answer is 7.")) as server:
         yield OpenAIEngine(Server(server.url)), Path("org/model"), ""
@@ -95,6 +103,33 @@ def test_benchmarks_that_are_evaluated_together_share_the_requests_in_flight(tmp
         assert len(server.bodies) == 48
     assert [isinstance(result.outcome, Score) for result in results] == [True, True]
     assert [result.uses[0].output_tokens for result in results] == [24 * 5, 24 * 5]
+
+
+def test_a_servers_key_is_in_no_log(tmp_path: Path) -> None:
+    """Logs are published."""
+    key = "sk-kept-to-ourselves"
+    with serving(says("7")) as server:
+        evaluated(Server(server.url, api_key=key), tmp_path)
+        assert server.headers[0]["Authorization"] == f"Bearer {key}"
+    (found,) = list_eval_logs(str(tmp_path))
+    with ZipFile(found.name.removeprefix("file://")) as log:
+        contents = b"".join(log.read(name) for name in log.namelist())
+    assert b"in_flight" in contents, "what was asked of the server is there to read"
+    assert key.encode() not in contents
+
+
+def test_calls_that_a_servers_parser_leaves_as_text_are_read() -> None:
+    written = '{"name": "rain_in", "parameters": {"town": "Novi Sad"}}'
+    tool = ToolInfo(name="rain_in", description="Millimetres of rain")
+    with serving(says(written)) as server:
+        helped = generated(Server(server.url, tool_formats=("llama",)), tools=[tool])
+        alone = generated(Server(server.url), tools=[tool])
+        refused = generated(Server(server.url, tool_formats=("llama",)), tools=[tool], tool_choice="none")
+    (call,) = helped.message.tool_calls
+    assert (call.function, call.arguments) == ("rain_in", {"town": "Novi Sad"})
+    assert (helped.stop_reason, helped.completion) == ("tool_calls", "")
+    assert not alone.message.tool_calls
+    assert not refused.message.tool_calls
 
 
 def test_what_a_server_gets_is_what_the_task_says() -> None:

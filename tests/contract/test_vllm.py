@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from programs import VLLM_STAND_IN, program
 
 from posttrainbench.benchmarks.tiny_tools import TinyTools
 from posttrainbench.budget import GIB, Limits
@@ -28,28 +29,11 @@ from posttrainbench.stores.samples import read_samples
 from posttrainbench.tinyworld import catalog
 
 QWEN3, LLAMA = (catalog.model_folder(name) for name in (catalog.QWEN3_INSTRUCT, catalog.LLAMA_INSTRUCT))
-STAND_IN = Path(__file__).parent / "vllm_stand_in.py"
 GONE_S = 20.0
 
 
-def program(folder: Path, name: str, text: str) -> Path:
-    folder.mkdir(exist_ok=True)
-    (folder / name).write_text(text)
-    (folder / name).chmod(0o755)
-    return folder
-
-
 @pytest.fixture
-def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The stand-in is what `vllm` means."""
-    script = f'#!/bin/sh\nexec {sys.executable} {STAND_IN} "$@"\n'
-    folder = program(tmp_path / "bin", "vllm", script)
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    return folder
-
-
-@pytest.fixture
-def engine(stand_in: Path, tmp_path: Path) -> Iterator[VLLMEngine]:
+def engine(stand_in: None, tmp_path: Path) -> Iterator[VLLMEngine]:
     engine = VLLMEngine(tmp_path)
     yield engine
     engine.close()
@@ -103,7 +87,7 @@ def test_the_same_task_scores_the_same_and_everything_ends(engine: VLLMEngine, t
     assert sum(served.values()) > 6, "a comparison of failures would say nothing"
 
 
-def test_nothing_is_left_when_whoever_started_it_is_killed(stand_in: Path, tmp_path: Path) -> None:
+def test_nothing_is_left_when_whoever_started_it_is_killed(stand_in: None, tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from posttrainbench.engines.vllm import VLLMEngine\n"
         "VLLMEngine(Path(sys.argv[1])).inspect_model(Path(sys.argv[2]), '')\n"
@@ -134,7 +118,7 @@ def test_a_server_that_ends_early_is_an_error_with_what_it_said(
 
 
 def test_a_server_that_never_gets_ready_is_given_up(
-    stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stand_in: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STAND_IN", "hangs")
     with pytest.raises(SetupError, match="not ready within 2 s"):
@@ -151,7 +135,7 @@ def test_without_vllm_the_error_says_how_to_get_it(tmp_path: Path, monkeypatch: 
 def test_inside_the_sandbox_with_its_log_beside_the_score(tmp_path: Path) -> None:
     """The sandbox has a loopback of its own, and ends with all that was started in it."""
     shown = program(tmp_path / "bin", "vllm", '#!/bin/sh\nexec python /stand_in/vllm_stand_in.py "$@"\n')
-    (shown / STAND_IN.name).write_bytes(STAND_IN.read_bytes())
+    (shown / VLLM_STAND_IN.name).write_bytes(VLLM_STAND_IN.read_bytes())
     evaluator = Evaluator(
         Bubblewrap(),
         "tiny_math",

@@ -17,7 +17,7 @@ import os
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +136,10 @@ def served_model(name: str, server: Server) -> Model:
     """A served model as Inspect calls it."""
     # Unless it is told, Inspect starts with 20 in flight, never goes beyond 100, and tries again for ever.
     config = GenerateConfig(max_connections=server.in_flight, max_retries=server.attempts - 1)
-    return get_model(f"{PROVIDER}/{name}", config=config, memoize=False, server=server)
+    model = get_model(f"{PROVIDER}/{name}", config=config, memoize=False, server=server)
+    shown = {field.name: getattr(server, field.name) for field in fields(server) if field.name != "api_key"}
+    model.model_args = {"server": shown}  # what logs keep: they are published
+    return model
 
 
 class OpenAIEngine:
@@ -326,7 +329,7 @@ def _output(
         stop = STOP_REASONS.get(choice.get("finish_reason"), "unknown")
         if not calls and (spoken := taken_apart(text, formats)).calls:
             text, calls = spoken.text, tool_calls(spoken)
-            stop = "tool_calls" if stop == "stop" else stop
+            stop = stop if stop == "max_tokens" else "tool_calls"
         message = ChatMessageAssistant(
             content=contents_of(text, thoughts), tool_calls=calls or None, model=model, source="generate"
         )

@@ -58,6 +58,14 @@ def test_python_works_with_our_packages(room: Room) -> None:
     assert room.run("python3", "-m", "pip", "--version").end.exit_code == 0
 
 
+def test_the_processors_can_be_counted_and_not_turned_off(bwrap: Room) -> None:
+    folder = "/sys/devices/system/cpu"
+    script = f"cat {folder}/online; ls /sys/devices/system; for f in $(find {folder} -name online); do"
+    seen = bwrap.run("sh", "-c", f"{script} echo 1 > $f; done 2>/dev/null && echo written").output.split()
+    assert seen[0] == Path(folder, "online").read_text().strip()
+    assert set(seen[1:]) <= {"cpu", "node"}
+
+
 def test_folders_are_shown_where_the_job_says(room: Room, tmp_path: Path) -> None:
     tools = tmp_path / "tools"
     tools.mkdir()

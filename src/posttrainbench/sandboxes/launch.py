@@ -35,6 +35,8 @@ ETC = (
     *("/etc/os-release", "/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/pki/tls/certs", "/etc/pki/ca-trust"),
     *("/etc/ca-certificates", "/etc/crypto-policies", "/etc/mime.types", "/etc/protocols", "/etc/services"),
 )
+# How many processors and memory nodes there are: numerical libraries ask before they start threads.
+PROCESSORS = ("/sys/devices/system/cpu", "/sys/devices/system/node")
 # Files of /proc that tell of the whole machine; opening them is refused.
 MASKED = ("kcore", "keys", "key-users", "kmsg", "latency_stats", "sched_debug", "sysrq-trigger", "timer_list")
 SYSTEM_LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
@@ -143,7 +145,7 @@ def _show_system(gathered: ArgumentList) -> None:
             gathered.add("--symlink", path.readlink(), path)
         elif path.is_dir():
             gathered.add("--ro-bind", path, path)
-    for name in ETC:
+    for name in (*ETC, *PROCESSORS):
         gathered.add("--ro-bind-try", name, name)
     for inside, content in FILES.items():
         gathered.file(inside, content)

@@ -49,11 +49,14 @@ def start_lightly() -> None:
     """Leave out what an evaluation does not need: for a small model, starting is most of its time."""
     gc.set_threshold(200_000, 20, 100)  # imports make objects that stay: looking for garbage costs a third
     from inspect_ai._util import entrypoints, zipfile
+    from inspect_ai.agent._acp import transport
 
     # Inspect would import every evaluation that any package registers. We name ours ourselves.
     entrypoints._inspect_ai_eps_loaded_all = True
     # Each sample's log would be compressed by twelve threads, started and ended for it, at 3 ms of CPU.
     zipfile._ZSTD_THREADS = 0
+    # Each sample would be open to a client who steers agents: tasks and copied events for nobody.
+    transport._acp_live_active.set(True)
     os.environ.setdefault("INSPECT_TRACE_LEVEL", "warning")  # a trace file that nobody reads
     os.environ.setdefault("INSPECT_LOG_LEVEL", "error")
     os.environ.setdefault("INSPECT_EVAL_CTL_SERVER", "false")  # nobody steers an evaluation from outside

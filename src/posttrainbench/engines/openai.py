@@ -18,9 +18,11 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import httpx
 from inspect_ai.model import (
     ChatCompletionChoice,
@@ -54,7 +56,6 @@ WORTH_A_RETRY = {408, 409, 425, 429}  # and every 5xx
 LONGEST_BACKOFF_S = 60.0
 PATIENCE_S = 120.0  # a server that has been away for so long is not waited for
 LOOK_TIMEOUT_S = 20.0
-PER_POOL = 16  # connections: httpx looks at all of a pool's for each of them, so one large pool is slow
 SAID_CHARACTERS = 300
 STOP_REASONS: Mapping[str, StopReason] = {
     "stop": "stop",
@@ -67,9 +68,6 @@ SETTINGS = ("max_tokens", "temperature", "top_p", "top_k", "seed", "frequency_pe
 _LENGTH = re.compile(r"context (?:length|window|size)|max_(?:completion_|new_)?tokens", re.IGNORECASE)
 _CONTEXT = re.compile(r"context (?:length|window|size)\D{0,30}(\d+)", re.IGNORECASE)
 _PROMPT = re.compile(r"(\d+) (?:input tokens|(?:tokens )?in the (?:messages|prompt|input))", re.IGNORECASE)
-
-
-_Slots = asyncio.LifoQueue[httpx.AsyncClient]
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +187,7 @@ class ServedAPI(ModelAPI):
     ) -> None:
         super().__init__(model_name, base_url or server.base_url, api_key, config=config or GenerateConfig())
         self._server = server
-        self._line: tuple[asyncio.AbstractEventLoop, _Slots] | None = None
+        self._session: tuple[asyncio.AbstractEventLoop, aiohttp.ClientSession] | None = None
         self._away_since_s: float | None = None
 
     async def generate(
@@ -233,38 +231,39 @@ class ServedAPI(ModelAPI):
 
     async def _post(self, body: dict[str, Any]) -> dict[str, Any]:
         """A reply to one request."""
-        slots = self._slots_here()
-        client = await slots.get()
-        try:
-            async with asyncio.timeout(self._server.timeout_s):
-                response = await client.post(f"{self._server.base_url}/chat/completions", json=body)
-        finally:
-            slots.put_nowait(client)
+        url = f"{self._server.base_url}/chat/completions"
+        async with self._session_here().post(url, json=body) as response:
+            status, text = response.status, await response.text(errors="replace")
         self._away_since_s = None
-        if response.status_code != httpx.codes.OK:
-            raise _Refusal(response.status_code, _said_in(response.text))
+        if status != HTTPStatus.OK:
+            raise _Refusal(status, _said_in(text))
         try:
-            reply = response.json()
+            reply = json.loads(text)
         except (ValueError, RecursionError):
             reply = None
         if not isinstance(reply, dict):
             raise _Unreadable("a reply that is no JSON object")
         return reply
 
-    def _slots_here(self) -> _Slots:
+    def _session_here(self) -> aiohttp.ClientSession:
         """The connections of the running event loop; another loop than last time gets its own."""
         loop = asyncio.get_running_loop()
-        if self._line is None or self._line[0] is not loop:
-            self._line = (loop, _slots(self._server))
-        return self._line[1]
+        if self._session is None or self._session[0] is not loop:
+            self._session = (loop, _session(self._server))
+        return self._session[1]
+
+    async def aclose(self) -> None:
+        if self._session is not None and self._session[0] is asyncio.get_running_loop():
+            await self._session[1].close()
+            self._session = None
 
     def should_retry(self, ex: Exception) -> bool:
         if isinstance(ex, _Refusal):
             return ex.status in WORTH_A_RETRY or ex.status >= 500
-        if isinstance(ex, httpx.ConnectError):
+        if isinstance(ex, aiohttp.ClientConnectorError):
             self._away_since_s = self._away_since_s or time.monotonic()
             return time.monotonic() - self._away_since_s < PATIENCE_S
-        return isinstance(ex, (httpx.TransportError, TimeoutError, _Unreadable))
+        return isinstance(ex, (aiohttp.ClientError, TimeoutError, _Unreadable))
 
     def retry_wait(self) -> WaitBaseT:
         return wait_random_exponential(multiplier=1, max=LONGEST_BACKOFF_S)
@@ -273,18 +272,11 @@ class ServedAPI(ModelAPI):
         return self._server.base_url
 
 
-def _slots(server: Server) -> _Slots:
-    """One slot for each request in flight; its client has a connection for it."""
-    limits = httpx.Limits(max_connections=PER_POOL, max_keepalive_connections=PER_POOL)
-    trusted = httpx.create_ssl_context()
-    slots: _Slots = asyncio.LifoQueue()  # the warmest connection next
-    for place in range(server.in_flight):
-        if place % PER_POOL == 0:
-            client = httpx.AsyncClient(
-                headers=_key(server), limits=limits, timeout=server.timeout_s, verify=trusted
-            )
-        slots.put_nowait(client)
-    return slots
+def _session(server: Server) -> aiohttp.ClientSession:
+    """A connection for each request in flight. (A pool of httpx costs 2 ms of CPU per request at 256.)"""
+    connector = aiohttp.TCPConnector(limit=server.in_flight, ssl=httpx.create_ssl_context())
+    timeout = aiohttp.ClientTimeout(total=server.timeout_s)
+    return aiohttp.ClientSession(connector=connector, headers=_key(server), timeout=timeout, trust_env=True)
 
 
 def _key(server: Server) -> dict[str, str]:

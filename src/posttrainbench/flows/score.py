@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from posttrainbench.errors import FailureKind
 from posttrainbench.flows.few_shot import few_shot
@@ -25,9 +25,11 @@ from posttrainbench.task import InspectSource
 
 if TYPE_CHECKING:
     from inspect_ai import Task
-    from inspect_ai.log import EvalLog, EvalSample
+    from inspect_ai.log import EvalLog, EvalSample, EvalSampleSummary
     from inspect_ai.model import Model
     from inspect_ai.solver import Solver
+
+Sampled: TypeAlias = "EvalSample | EvalSampleSummary"
 
 # Inspect's letters for correct, incorrect and no answer; an answer that was not given earns nothing.
 NOT_SCORED = "the answers are there, but nobody scored them: their benchmark needs a grader or a sandbox"
@@ -207,9 +209,14 @@ def _graded(
 
 def _kept(log: EvalLog, out: Path) -> Outcome:
     """A log's outcome; each sample's score lies in `out` afterwards."""
-    outcome = outcome_of(log)
+    from inspect_ai.log import read_eval_log_sample_summaries
+
+    samples = read_eval_log_sample_summaries(
+        log.location
+    )  # whole samples take a tenth of an evaluation to read
+    outcome = _outcome(log, samples)
     if isinstance(outcome, Score):
-        write_samples(out, [_sample_score(sample) for sample in log.samples or []])
+        write_samples(out, [_sample_score(sample) for sample in samples])
     return outcome
 
 
@@ -270,9 +277,8 @@ def uses_of(log: EvalLog) -> tuple[ModelUse, ...]:
     )
 
 
-def outcome_of(log: EvalLog) -> Outcome:
+def _outcome(log: EvalLog, samples: Sequence[EvalSampleSummary]) -> Outcome:
     """A score when every sample has one, else the reason why not."""
-    samples = log.samples or []
     without = [sample for sample in samples if sample.error or _value(sample) is None]
     failure = _ended_early(log) or _broken(samples, without)
     return failure or summarise([_sample_score(sample) for sample in samples])
@@ -284,11 +290,12 @@ def _ended_early(log: EvalLog) -> Failure | None:
     return _failure(f"the evaluation ended early: {log.error.message if log.error else log.status}")
 
 
-def _broken(samples: Sequence[EvalSample], without: Sequence[EvalSample]) -> Failure | None:
+def _broken(samples: Sequence[Sampled], without: Sequence[Sampled]) -> Failure | None:
     """Why some samples, or all for want of any, have no score."""
     if samples and not without:
         return None
-    first = without[0].error.message if without and without[0].error else "no score"
+    error = without[0].error if without else None
+    first = error if isinstance(error, str) else error.message if error else "no score"
     return _failure(f"{len(without)} of {len(samples)} samples have no score (the first: {first})")
 
 
@@ -296,14 +303,14 @@ def _failure(reason: str) -> Failure:
     return Failure(FailureKind.EVALUATION_FAILED, Stage.EVALUATE, reason)
 
 
-def _sample_score(sample: EvalSample) -> SampleScore:
+def _sample_score(sample: EvalSampleSummary) -> SampleScore:
     value = _value(sample)
     assert value is not None
     told = next(iter((sample.scores or {}).values())).metadata or {}
     return sample_score(str(sample.id), value, str(sample.metadata.get("part", "")), told)
 
 
-def _value(sample: EvalSample) -> float | None:
+def _value(sample: EvalSampleSummary) -> float | None:
     """The sample's first score, or None when there is none that is a number."""
     score = next(iter((sample.scores or {}).values()), None)
     if score is None:

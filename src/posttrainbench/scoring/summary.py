@@ -27,15 +27,16 @@ class SampleScore:
 
 
 def sample_score(sample_id: str, value: float, part: str, told: Mapping[str, object]) -> SampleScore:
-    """A sample's score, with the weight and the shares that its scorer may have told beside the value."""
+    """A sample's score, with the weight and the shares that its scorer may have told beside the value.
+
+    Raises:
+        ValueError: what was told is no weight and no shares, as where a log had to leave them out.
+    """
     weight, shares = told.get(WEIGHT, 1.0), told.get(SHARES, {})
-    return SampleScore(
-        sample_id,
-        value,
-        part,
-        float(weight) if isinstance(weight, int | float) else 1.0,
-        tuple((str(n), float(v)) for n, v in shares.items()) if isinstance(shares, Mapping) else (),
-    )
+    if not isinstance(weight, int | float) or not isinstance(shares, Mapping):
+        raise ValueError(f"sample {sample_id!r} has no readable weight and shares")
+    by_part = tuple((str(name), float(share)) for name, share in shares.items())
+    return SampleScore(sample_id, value, part, float(weight), by_part)
 
 
 def summarise(samples: Sequence[SampleScore]) -> Score:

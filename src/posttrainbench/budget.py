@@ -26,6 +26,9 @@ class Spend:
     cost_usd: float | None = None
     tokens: int | None = None
     evaluations: int | None = None
+    broken_off: int | None = (
+        None  # model calls that did not come to their end: the sums may be too low by them
+    )
 
 
 @dataclass(frozen=True, slots=True)

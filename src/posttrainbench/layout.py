@@ -15,6 +15,7 @@ RUN/
     workspace/             the agent's folder (stage solve), a snapshot from seal on
     home/                  the agent's home folder (stage solve)
     transcript.jsonl       the agent's own stream, time-stamped (stage solve)
+    calls.jsonl.zst        requests and answers of its LLM (stage solve)
     manifest.jsonl         every entry of workspace/ and home/ with its digest (stage seal)
     admitted_model/        what is evaluated (stage admit)
     audit/                 findings.json, evidence (stage audit)
@@ -73,6 +74,10 @@ class AttemptLayout:
     @property
     def transcript(self) -> Path:
         return self.root / "transcript.jsonl"
+
+    @property
+    def calls(self) -> Path:
+        return self.root / "calls.jsonl.zst"
 
     @property
     def manifest(self) -> Path:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
-from posttrainbench.budget import Limits
+from posttrainbench.budget import Limits, Spend
 from posttrainbench.grade import Grade, GradingSpend, Message
 from posttrainbench.ledger import Scalar
 from posttrainbench.record import AgentSpec, Isolation
@@ -153,6 +153,7 @@ class GatewayJob:
     task: Task
     evaluate: Callable[[str], EvaluationAnswer]  # workspace-relative path of a checkpoint -> answer
     log: Callable[[str, Mapping[str, Scalar]], None]  # append an entry (kind, data) to the ledger
+    calls: Path | None = None  # where to keep the bodies of model calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +170,10 @@ class RunningGateway(Protocol):
 
     @property
     def door(self) -> Door: ...
+
+    def spend(self) -> Spend | None:
+        """What the agent's model calls took until now; None when it has no LLM."""
+        ...
 
     def close(self) -> None:
         """Stop listening; requests under way are dropped and logged as such."""

@@ -149,6 +149,7 @@ class Solved:
     isolation: Isolation
     peak_memory_bytes: int | None = None
     left_processes: int | None = None  # processes found alive after the kill; None: could not be counted
+    model_calls: Spend | None = None  # what the agent's own LLM took; None: it had none
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from typing import Any
 from posttrainbench.budget import Budget
 from posttrainbench.gateways.interceptor import Internet
 from posttrainbench.gateways.policy import Protected
-from posttrainbench.gateways.tinygateway import RELAY, Patience, RunningTinyGateway, TinyGateway
+from posttrainbench.gateways.tinygateway import RELAY, Llm, Patience, RunningTinyGateway, TinyGateway
 from posttrainbench.protocols import EvaluationAnswer, GatewayJob
 from posttrainbench.sandboxes.unisolated import on_host
 from posttrainbench.task import ModelRef, Policy, Rules, Task
@@ -156,9 +156,12 @@ def open_world(
     task: Task | None = None,
     protected: Protected | None = None,
     internet: Internet | None = None,
+    llm: Llm | None = None,
+    budget: Budget | None = None,
+    calls: Path | None = None,
 ) -> Iterator[World]:
     rules = Rules(policy, max_queries=max_queries, allowed_datasets=("w/chatter",))
-    task = task or Task(ModelRef("w/tiny-base"), "math", Budget(60), rules)
+    task = task or Task(ModelRef("w/tiny-base"), "math", budget or Budget(60), rules)
     protected = protected or Protected("w/math", ("data/test.jsonl",))
     entries: list[tuple[str, dict[str, Any]]] = []
     with tempfile.TemporaryDirectory(prefix="gw-") as short:
@@ -168,8 +171,11 @@ def open_world(
             task,
             evaluate,
             lambda kind, data: entries.append((kind, dict(data))),
+            calls,
         )
-        gateway = TinyGateway({task.benchmark: protected}, hub, patience, internet=internet).open(job)
+        gateway = TinyGateway({task.benchmark: protected}, hub, patience, internet=internet, llm=llm).open(
+            job
+        )
         try:
             yield World(job, gateway, entries)
         finally:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -226,7 +226,11 @@ class _Run:
             admitted=admitted.output,
             outcome=outcome,
             verdict=audited.output.verdict,
-            spend=Spend(wall_s=solved.output.wall_s, evaluations=solved.output.evaluations),
+            spend=replace(
+                solved.output.model_calls or Spend(),
+                wall_s=solved.output.wall_s,
+                evaluations=solved.output.evaluations,
+            ),
             stages=tuple(stage.record for stage in stages),
             attempts=self.store.attempts(),
             ledger_entries=len(entries),

@@ -69,7 +69,12 @@ def solve(solver: Solver, prepared: Path, attempt: AttemptLayout, log: Log) -> S
     ):
         # A unix socket's path may be 108 bytes long, which a run directory's need not be.
         job = GatewayJob(
-            Path(short) / "gateway.sock", solver.task.rules.policy, solver.task, queries.answer, log
+            Path(short) / "gateway.sock",
+            solver.task.rules.policy,
+            solver.task,
+            queries.answer,
+            log,
+            attempt.calls,
         )
         with closing(solver.gateway.open(job)) as gateway:
             started = time.monotonic()
@@ -77,6 +82,7 @@ def solve(solver: Solver, prepared: Path, attempt: AttemptLayout, log: Log) -> S
             solver.fill_workspace(attempt.workspace, time.time() + solver.task.budget.wall_s)
             end, why = _work(solver, gateway.door, attempt, transcript.write, log)
             wall_s = time.monotonic() - started
+        model_calls = gateway.spend()  # when no more can come
     return Solved(
         why,
         end.exit_code,
@@ -87,6 +93,7 @@ def solve(solver: Solver, prepared: Path, attempt: AttemptLayout, log: Log) -> S
         isolation,
         end.peak_memory_bytes,
         end.left_processes,
+        model_calls,
     )
 
 

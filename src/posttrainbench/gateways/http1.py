@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
@@ -126,9 +126,9 @@ class Connection:
         keep = wish != "close" if version == "HTTP/1.1" else wish == "keep-alive"
         return Request(method, target, headers, keep_alive=keep)
 
-    def read_body(self, request: Request) -> Request:
+    def read_body(self, request: Request, cap_bytes: int = BODY_CAP_BYTES) -> Request:
         """`request`, whose head was read last, with its body. Raises as `read` does."""
-        length = _body_length(request.headers)
+        length = _body_length(request.headers, cap_bytes)
         if request.headers.get("expect", "").casefold() == "100-continue":
             self.send_raw(b"HTTP/1.1 100 Continue\r\n\r\n")
         while len(self._buffer) < length:
@@ -159,6 +159,23 @@ class Connection:
             self.send_raw(reply.body)
             return len(reply.body)
         return self._send_file(reply.body)
+
+    def send_stream(self, status: int, headers: Mapping[str, str], parts: Iterable[bytes]) -> None:
+        """Send a reply whose length is not known, each part as it comes.
+
+        What `parts` raises comes through, and the client sees that its reply was cut off.
+
+        Raises:
+            Disconnected: the peer went away or stopped reading.
+        """
+        lines = [f"HTTP/1.1 {status} {_phrase(status)}"]
+        lines += [f"{name}: {_header_value(value)}" for name, value in headers.items()]
+        lines += ["Transfer-Encoding: chunked", "Connection: keep-alive", "", ""]
+        self.send_raw("\r\n".join(lines).encode("latin-1", "replace"))
+        for part in parts:
+            if part:
+                self.send_raw(b"%x\r\n%s\r\n" % (len(part), part))
+        self.send_raw(b"0\r\n\r\n")
 
     def send_raw(self, data: bytes) -> None:
         self._peer.settimeout(self._stall_s)
@@ -240,14 +257,14 @@ def _cut_absolute(target: str) -> tuple[str, str]:
     return authority, slash + rest or "/"
 
 
-def _body_length(headers: Mapping[str, str]) -> int:
+def _body_length(headers: Mapping[str, str], cap_bytes: int) -> int:
     if "transfer-encoding" in headers:
         raise BadRequest(411, "send a Content-Length; bodies of unknown length are not accepted")
     text = headers.get("content-length", "0")
     if not (text.isascii() and text.isdigit() and len(text) < 20):
         raise BadRequest(400, "Content-Length is not a number")
-    if int(text) > BODY_CAP_BYTES:
-        raise BadRequest(413, f"the request's body is longer than {BODY_CAP_BYTES} bytes")
+    if int(text) > cap_bytes:
+        raise BadRequest(413, f"the request's body is longer than {cap_bytes} bytes")
     return int(text)
 
 

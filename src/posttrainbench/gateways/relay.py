@@ -22,6 +22,7 @@ CONNECTIONS_CAP = 64
 HUB_VARIABLES = ("HF_ENDPOINT", "PTB_GATEWAY")
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 NO_PROXY_VARIABLES = ("NO_PROXY", "no_proxy")
+PLACEHOLDER = "{PTB_GATEWAY}"  # in a value: our address, which is known here alone
 USAGE = "usage: relay.py --socket PATH -- COMMAND [ARGUMENT...]"
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -151,7 +152,8 @@ def environment(port: int) -> dict[str, str]:
     """The command's environment: ours, and where to find the way out."""
     address = f"http://127.0.0.1:{port}"
     ours = dict.fromkeys(HUB_VARIABLES + PROXY_VARIABLES, address)
-    return {**os.environ, **ours, **dict.fromkeys(NO_PROXY_VARIABLES, "127.0.0.1,localhost")}
+    theirs = {name: value.replace(PLACEHOLDER, address) for name, value in os.environ.items()}
+    return {**theirs, **ours, **dict.fromkeys(NO_PROXY_VARIABLES, "127.0.0.1,localhost")}
 
 
 def start(command: list[str], variables: dict[str, str]) -> int:

@@ -78,6 +78,16 @@ class RequestLog:
         with self._lock:
             self._write("evaluation", data)
 
+    def model_call(self, data: Mapping[str, Scalar]) -> None:
+        """One call of a model API; these are paid for, so that there is no flood of them."""
+        with self._lock:
+            self._write("model_call", data)
+
+    def outage(self, data: Mapping[str, Scalar]) -> None:
+        """A model API that does not answer, or answers again."""
+        with self._lock:
+            self._write("outage", data)
+
     def close(self) -> None:
         """Write what the flood came to, then nothing any more."""
         with self._lock:

@@ -15,11 +15,13 @@ import contextlib
 import socket
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from posttrainbench.budget import Spend
 from posttrainbench.errors import SetupError
 from posttrainbench.gateways import hub_urls
+from posttrainbench.gateways.calls_file import CallsFile
 from posttrainbench.gateways.evaluations import Evaluations
 from posttrainbench.gateways.http1 import (
     BadRequest,
@@ -32,7 +34,9 @@ from posttrainbench.gateways.http1 import (
 )
 from posttrainbench.gateways.hub import Hub, HubAnswer
 from posttrainbench.gateways.interceptor import Interceptor, Internet, authority_environment
+from posttrainbench.gateways.model_calls import PREFIX, Hold, ModelApi, ModelCalls
 from posttrainbench.gateways.policy import Decision, Protected, decide
+from posttrainbench.gateways.prices import Prices
 from posttrainbench.gateways.request_log import Exchange, RequestLog
 from posttrainbench.protocols import Door, GatewayJob, Mount
 from posttrainbench.task import ModelRef
@@ -55,11 +59,21 @@ class Patience:
     stall_s: float = 60.0  # for a client that does not read its reply
 
 
+@dataclass(frozen=True, slots=True)
+class Llm:
+    """The model APIs that agents may use, what calls cost, and how long an outage is waited out."""
+
+    apis: tuple[ModelApi, ...] = ()
+    prices: Prices = field(default_factory=Prices)
+    hold: Hold = field(default_factory=Hold)
+
+
 class TinyGateway:
     """A gateway over a hub folder: the embedded world's, unless another is named.
 
     `protected` says where each benchmark's test split lies, by the benchmark's name; `models` are folders
-    that the hub offers beside its own. Without `internet` there is none.
+    that the hub offers beside its own. Without `internet` there is none; `llm` says which model APIs
+    agents may use.
     """
 
     def __init__(
@@ -69,12 +83,14 @@ class TinyGateway:
         patience: Patience | None = None,
         models: Mapping[ModelRef, Path] | None = None,
         internet: Internet | None = None,
+        llm: Llm | None = None,
     ) -> None:
         self._hub_folder = hub or catalog.hub_root()
         self._protected = protected
         self._patience = patience or Patience()
         self._models = models or {}
         self._internet = internet
+        self._llm = llm or Llm()
 
     def open(self, job: GatewayJob) -> RunningTinyGateway:
         """Listen on `job.socket`; its folder is made, private, when it is missing.
@@ -91,7 +107,7 @@ class TinyGateway:
             self._internet.check()
         listener = _listen(job.socket)
         hub = Hub(self._hub_folder, self._models)
-        return RunningTinyGateway(job, hub, protected, listener, self._patience, self._internet)
+        return RunningTinyGateway(job, hub, protected, listener, self._patience, self._internet, self._llm)
 
 
 class RunningTinyGateway:
@@ -105,6 +121,7 @@ class RunningTinyGateway:
         listener: socket.socket,
         patience: Patience,
         internet: Internet | None,
+        llm: Llm,
     ) -> None:
         self._job = job
         self._hub = hub
@@ -114,6 +131,9 @@ class RunningTinyGateway:
         self._log = RequestLog(job.log)
         self._interceptor = (
             Interceptor(internet, job.policy, job.task, protected, self._log) if internet else None
+        )
+        self._model_calls = ModelCalls(
+            llm.apis, job.policy, job.task.budget, llm.prices, self._log, CallsFile(job.calls), llm.hold
         )
         self._evaluations = Evaluations(job.evaluate, job.task.rules.max_queries, self._log)
         self._places = threading.BoundedSemaphore(CONNECTIONS_CAP)
@@ -133,6 +153,10 @@ class RunningTinyGateway:
         mounts = (*plain.mounts, *self._interceptor.mounts)
         return replace(plain, mounts=mounts, environment={**plain.environment, **trust})
 
+    def spend(self) -> Spend | None:
+        """What the agent's model calls took until now; None when it has no LLM."""
+        return self._model_calls.spend()
+
     def close(self) -> None:
         """Stop listening; requests under way are dropped and logged as such. A second call does nothing."""
         with self._lock:
@@ -144,6 +168,7 @@ class RunningTinyGateway:
             if exchange is not None:
                 self._log.request(replace(exchange, reason="dropped: the gateway was closed"))
         self._evaluations.close()
+        self._model_calls.close()
         if self._interceptor is not None:
             self._interceptor.close()
         self._log.close()
@@ -199,6 +224,8 @@ class RunningTinyGateway:
             request = connection.read_head()
             if _is_elsewhere(request.host) and self._take(peer, connection):
                 return False
+            if request.host is None and request.path.startswith(PREFIX):
+                return self._model_calls.serve(connection, peer, request)
             request = connection.read_body(request)
         except BadRequest as bad:
             self._log.request(Exchange("?", "?", "?", bad.status, "denied", str(bad)))

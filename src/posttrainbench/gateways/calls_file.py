@@ -1,0 +1,75 @@
+"""The bodies of a run's model calls, one JSON object a line, compressed as one stream.
+
+Each request repeats the conversation so far, so that a stream with a wide window keeps ten hours of them in
+little more than the last conversation takes.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+import zstandard
+
+from posttrainbench.ledger import Scalar
+
+WINDOW_LOG = 24  # 16 MiB: more than a conversation is long
+CHUNK_BYTES = 64 * 1024
+
+
+class CallsFile:
+    """Appends calls to a file, from many threads; without a path it only numbers them."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._number = 0
+        self._file: FileIO | None = None
+        self._stream: Any = None
+
+    def keep(self, request: Mapping[str, Any], answer: bytes, entry: Mapping[str, Scalar]) -> int:
+        """Append one call; its number, from 1. Whatever was kept before survives a crash from now on."""
+        with self._lock:
+            self._number += 1
+            if self._path is None:
+                return self._number
+            line = {
+                "call": self._number,
+                **entry,
+                "request": request,
+                "response": answer.decode("utf-8", "replace"),
+            }
+            stream = self._open(self._path)
+            stream.write(json.dumps(line).encode() + b"\n")
+            stream.flush(zstandard.FLUSH_BLOCK)
+            return self._number
+
+    def close(self) -> None:
+        with self._lock:
+            if self._stream is not None:
+                self._stream.close()
+            self._stream, self._file, self._path = None, None, None
+
+    def _open(self, path: Path) -> Any:
+        if self._stream is None:
+            parameters = zstandard.ZstdCompressionParameters.from_level(
+                3, window_log=WINDOW_LOG, enable_ldm=True
+            )
+            self._file = path.open("wb", buffering=0)
+            self._stream = zstandard.ZstdCompressor(compression_params=parameters).stream_writer(self._file)
+        return self._stream
+
+
+def read_calls(path: Path) -> Iterator[dict[str, Any]]:
+    """The calls of a file in order; a last line that was cut off is left out."""
+    rest = b""
+    decompressor = zstandard.ZstdDecompressor(max_window_size=1 << WINDOW_LOG).decompressobj()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            *lines, rest = (rest + decompressor.decompress(chunk)).split(b"\n")
+            for line in lines:
+                yield json.loads(line)

@@ -1,48 +1,72 @@
 """Which test items lie in the texts that an agent wrote or downloaded; question and answer scored separately.
 
-How: texts become words (Unicode folded, look-alikes and invisible characters undone, case, punctuation and
-blanks gone). An n-gram that the train split holds too is evidence for nobody. What an item needs to be found
-depends on the item:
+How: a document and a passage (a question or an answer) are compared as words (`words.py`). Rare grams, three
+words in a row that few known texts hold, lead to candidates: stretches where several agree on where the
+passage would begin. A candidate counts by the words that it and the passage have in common *in order*, each
+weighted by its information, the logarithm of how few known texts hold it. What is enough depends:
 
-- *free* (most of its wording is its own, as in GSM8K): a run of 13 words, or half of its own 8-grams within a
-  stretch of about its length;
-- *templated* (most of its wording is shared with other items) or short: all of it, word for word. There,
-  numbers and names are what differs, and anything less would flag honest data of the same template.
+- *free* benchmarks (most of an item's wording is its own, as in GSM8K): `ENOUGH` of its information and at
+  least `NATS` of it, numbers masked; or 13 words in a row. Of an answer more: short programs are alike;
+- *templated* ones (most of the wording is shared with other items): all of it, word for word. There, numbers
+  and names are what differs, and anything less would flag honest data of the same template.
 
+Alarms are relative: what some train item explains as well as the test item does is evidence for nobody.
 Answers of fewer than 13 words say nothing by themselves and are not scored.
 
-Covered: question only, question with any answer, in any wrapping that keeps the words in order; look-alike
-and zero-width characters. Not covered: encoded, reversed or translated text, and templated items with a word
-changed. Pure; the index is built once, documents stream through it.
+Covered: question only, question with any answer; look-alike and zero-width characters; text read backward;
+names and numbers changed, a good part of the words replaced. Not covered: translations and thorough
+paraphrases; templated items with a word changed; items of a few words unless copied whole.
+Pure; the index is built once, documents stream through it.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING
 
 from posttrainbench.auditing.verdict import report
+from posttrainbench.auditing.words import GRAM, Masked, Words, folded, grams, many, masked, words
 from posttrainbench.finding import CheckReport, Evidence, Finding, Strength
 from posttrainbench.protocols import TestItem
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from posttrainbench.auditing.words import Numbers, Places
+
+    Weights = NDArray[np.float64]
+
 CHECK = "overlap"
-GRAM = 8
-RUN = 13  # words in a row that are enough for a free item
-HALF = 0.5  # share of a free item's own n-grams that is enough
-SHORT = 16  # below this many words, all of an item is needed
+ENOUGH = 0.55  # share of a free passage's information; chosen on GSM8K
+NATS = 20.0  # information below this is a coincidence somewhere in a large corpus
+ENOUGH_ANSWER = 0.8
+WHOLE = 0.999  # share that is enough of a passage that has less information
+RUN = 13  # words in a row that are enough of a free passage
 MIN_QUESTION = 6  # words; shorter questions are not scored
 MIN_ANSWER = 13
 # Share of an item's 4-grams, numbers masked, that other items hold too: above it the item counts as
 # templated, and when half of the items do, all. Medians measured: 0.22 on GSM8K, 0.84 and 0.86 on the tiny
 # benchmarks.
 TEMPLATED = 0.5
+_RARE = 0.004  # a gram that a larger share of the known texts holds leads nowhere
+_RARE_TEXTS = 8  # but what so few texts hold always does
+_FEWEST_GRAMS = 4  # a passage without so many rare grams takes its rarest ones
+_LEADS = 0.2  # share of a passage's rare grams that makes a stretch a candidate
+_FEWEST_LEADS = 3
+_MOST_LEADS = 8
+_TRIES = 4  # stretches of a document looked at for one passage, thickest first
+_NEIGHBOURS = 5  # train texts compared with a find
+_NEIGHBOUR_RARE = 0.02
 _TEMPLATE_GRAM = 4
+_RUN_LEADS = 4  # rare grams that a run has at least
+_BITS = 21
 _SHOWN = 50
-
-Gram = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,48 +86,8 @@ class Hit:
     part: str  # "question" or "answer"
     path: str
     locator: str
-    covered: float  # share of the item's own n-grams
+    covered: float  # share of the passage's information
     length: int  # words
-
-
-# --- words --------------------------------------------------------------------------------------------------
-
-_ASCII_WORD = re.compile(r"[a-z0-9]+")
-_WORD = re.compile(r"[^\W_]+")
-_ESCAPE = re.compile(r"\\+[nrt]")  # a line break in the source code of a string
-_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3})")
-# Cyrillic, Greek, Armenian and phonetic letters that look like Latin ones, in lower case.
-_LOOK_ALIKES = str.maketrans(
-    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u04bb\u051b\u051d\u0501\u043a\u043c"
-    "\u0442\u043d\u0432\u03b1\u03b5\u03bf\u03c1\u03c5\u03bd\u03b9\u03ba\u03c4\u03c7\u0131\u0261\u029c"
-    "\u1d0f\u1d1c\u0433\u03b3\u03b2\u03b7\u0475\u04cf\u0585\u0578\u057d\u0570\u0581\u0566\u03bc",
-    "aeopcyxijshqwdkmthbaeopuviktxighourybnvlonuhgqu",
-)
-_INVISIBLE = frozenset({"Cf", "Mn", "Me"})
-
-
-def words(text: str) -> list[str]:
-    """A text's words, normalised."""
-    if "\\" in text:
-        text = _ESCAPE.sub(" ", text)
-    if "," in text:
-        text = _THOUSANDS.sub("", text)
-    if text.isascii():
-        return _ASCII_WORD.findall(text.lower())
-    return _WORD.findall(_folded(text))
-
-
-def _folded(text: str) -> str:
-    """Compatibility forms, case, accents, invisible characters and look-alikes undone."""
-    text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
-    if not text.isascii():
-        text = "".join(character for character in text if unicodedata.category(character) not in _INVISIBLE)
-    return text.translate(_LOOK_ALIKES)
-
-
-def grams(tokens: Sequence[str], size: int) -> Iterator[Gram]:
-    """Every run of `size` words, in order."""
-    return zip(*(tokens[start:] for start in range(size)), strict=False)
 
 
 # --- the index ----------------------------------------------------------------------------------------------
@@ -111,72 +95,207 @@ def grams(tokens: Sequence[str], size: int) -> Iterator[Gram]:
 
 @dataclass(frozen=True, slots=True)
 class _Passage:
-    """A question or an answer to look for. `own` counts the n-grams that the train split does not hold."""
+    """A question or an answer to look for, or a train text; n words, m of them after masking."""
 
     item_id: str
     part: str
-    tokens: tuple[str, ...]
-    whole: bool  # nothing less than all of it counts
-    own: int
+    spelled: Numbers  # (n,)
+    weights: Weights  # (n,) nats
+    masked: Numbers  # (m,)
+    masked_weights: Weights  # (m,) nats
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """Rare gram -> where it stands in which passages. `bits` says quickly what is not in it."""
+
+    keys: Numbers  # (k,) sorted
+    begins: Places  # (k + 1,)
+    passages: Places
+    offsets: Places  # in words of the passage
+    bits: NDArray[np.bool_]
+
+    def lookup(self, wanted: Numbers) -> tuple[Places, Places, Places]:
+        """(place among `wanted`, passage, offset) of every occurrence."""
+        import numpy as np
+
+        places = np.flatnonzero(self.bits[_bit(wanted)])
+        if not len(places) or not len(self.keys):
+            return places[:0], places[:0], places[:0]
+        found = np.minimum(np.searchsorted(self.keys, wanted[places]), len(self.keys) - 1)
+        right = self.keys[found] == wanted[places]
+        places, found = places[right], found[right]
+        counts = self.begins[found + 1] - self.begins[found]
+        ends = np.cumsum(counts)
+        inner = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - counts, counts)
+        postings = np.repeat(self.begins[found], counts) + inner
+        return np.repeat(places, counts), self.passages[postings], self.offsets[postings]
+
+
+def _bit(spelled: Numbers) -> Places:
+    import numpy as np
+
+    return (spelled >> np.uint64(64 - _BITS)).astype(np.int64)
+
+
+def _table(keys: Numbers, passages: Places, offsets: Places) -> _Table:
+    import numpy as np
+
+    order = np.argsort(keys, kind="stable")
+    unique, begins = np.unique(keys[order], return_index=True)
+    bits = np.zeros(1 << _BITS, np.bool_)
+    bits[_bit(unique)] = True
+    return _Table(unique, np.append(begins, len(keys)), passages[order], offsets[order], bits)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sought:
+    """The passages that a text is searched for, as spelled or with numbers masked, and how."""
+
+    table: _Table
+    needed: Places  # (passages,) leads that make a candidate
+    lengths: Places  # (passages,) words
+    slacks: Places  # (passages,) words by which they may disagree on the passage's beginning
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """What is looked for: passages, and where each of their n-grams stands in them, by length."""
+    """What is looked for, and the train texts that explain a find away."""
 
     passages: tuple[_Passage, ...]
-    postings: Mapping[int, Mapping[Gram, tuple[tuple[int, int], ...]]]  # gram -> (passage, offset)
+    templated: bool
+    sought: _Sought
+    train: tuple[_Passage, ...]
+    train_table: _Table
     unscored: int  # questions too short, or word for word in the train split
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """All known texts one after the other, read in one way, with what each word and gram is worth."""
+
+    spelled: Numbers  # (w,)
+    texts: Places  # (w,) the text of each word
+    bounds: Places  # (texts + 1,) where each text begins
+    weights: Weights  # (w,) nats
+    grams: Numbers  # (g,)
+    at: Places  # (g,) where each gram begins
+    holders: Places  # (g,) how many texts hold it
+
+    def of(self, text: int) -> slice:
+        return slice(int(self.bounds[text]), int(self.bounds[text + 1]))
+
+
+def _reading(spelled: Numbers, texts: Places, count: int) -> _Reading:
+    import numpy as np
+
+    holders = _holders(spelled, texts)
+    weights = np.log((count + 1) / (holders + 0.5))
+    threes, at = _inner_grams(spelled, texts, GRAM)
+    bounds = np.searchsorted(texts, np.arange(count + 1))
+    return _Reading(spelled, texts, bounds, weights, threes, at, _holders(threes, texts[at]))
+
+
+def _inner_grams(spelled: Numbers, texts: Places, size: int) -> tuple[Numbers, Places]:
+    """The grams that lie within one text, and where each begins."""
+    import numpy as np
+
+    every = grams(spelled, size)
+    at = np.flatnonzero(texts[: len(every)] == texts[len(texts) - len(every) :])
+    return every[at], at
+
+
+def _holders(values: Numbers, texts: Places) -> Places:
+    """For each value, how many texts hold it."""
+    import numpy as np
+
+    _, kinds = np.unique(values, return_inverse=True)
+    pairs = np.unique(kinds * (int(texts.max(initial=0)) + 1) + texts)
+    return np.bincount(pairs // (int(texts.max(initial=0)) + 1), minlength=1)[kinds]
 
 
 def build_index(test: Sequence[TestItem], train: Sequence[TestItem]) -> Index:
     """The index over a benchmark's test items, beside the train items that anybody may hold."""
-    train_texts = [tuple(words(text)) for item in train for text in (item.question, item.answer)]
-    known = {gram for tokens in train_texts for gram in grams(tokens, GRAM)}
-    texts = [("question", item.id, tuple(words(item.question))) for item in test]
-    texts += [("answer", item.id, tuple(words(item.answer))) for item in test]
-    templated = _templated([tokens for _, _, tokens in texts[: len(test)]], train_texts)
-    passages: list[_Passage] = []
-    postings: dict[int, dict[Gram, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
-    unscored = 0
-    for (part, item_id, tokens), of_template in zip(texts, templated * 2, strict=True):
-        whole = of_template or len(tokens) < SHORT
-        probes = _probes(tokens, part, known, whole)
-        if not probes:
-            unscored += part == "question"
-            continue
-        for gram, offset in probes:
-            postings[len(gram)][gram].append((len(passages), offset))
-        passages.append(_Passage(item_id, part, tokens, whole, len(probes)))
-    frozen = {size: {g: tuple(where) for g, where in table.items()} for size, table in postings.items()}
-    return Index(tuple(passages), frozen, unscored)
+    parts = [("question", item.id, item.question) for item in test]
+    parts += [("answer", item.id, item.answer) for item in test]
+    parts += [("train", item.id, text) for item in train for text in (item.question, item.answer)]
+    read, texts = many([text for _, _, text in parts])
+    plain = _reading(read.spelled, texts, len(parts))
+    mask = masked(read, texts)
+    veiled = _reading(mask.spelled, texts[mask.places], len(parts))
+    held = [
+        _Passage(
+            item_id, part, plain.spelled[plain.of(n)], plain.weights[plain.of(n)],
+            veiled.spelled[veiled.of(n)], veiled.weights[veiled.of(n)],
+        )
+        for n, (part, item_id, _) in enumerate(parts)
+    ]  # fmt: skip
+    known = {one.spelled.tobytes() for one in held[2 * len(test) :]}
+    templated = _templated(veiled, len(test))
+    looked_for = [
+        n
+        for n, one in enumerate(held[: 2 * len(test)])
+        if len(one.spelled) >= (MIN_QUESTION if one.part == "question" else MIN_ANSWER)
+        and one.spelled.tobytes() not in known
+    ]
+    return Index(
+        passages=tuple(held[n] for n in looked_for),
+        templated=templated,
+        sought=_sought(plain if templated else veiled, looked_for),
+        train=tuple(held[2 * len(test) :]),
+        train_table=_train_table(veiled, 2 * len(test)),
+        unscored=len(test) - sum(held[n].part == "question" for n in looked_for),
+    )
 
 
-def _templated(questions: Sequence[Sequence[str]], train_texts: Sequence[Sequence[str]]) -> list[bool]:
-    """For each test question, whether it is one of many made from one template."""
-    known = {gram for tokens in train_texts for gram in _template_grams(tokens)}
-    holders = Counter(gram for tokens in questions for gram in _template_grams(tokens))
-    templated = []
-    for tokens in questions:
-        own = _template_grams(tokens)
-        elsewhere = sum(gram in known or holders[gram] > 1 for gram in own)
-        templated.append(elsewhere > TEMPLATED * len(own))
-    return [True] * len(templated) if sum(templated) * 2 > len(templated) else templated
+def _templated(veiled: _Reading, count: int) -> bool:
+    """Whether the test questions, the first `count` texts, are made from few templates."""
+    import numpy as np
+
+    # An item's own answer repeats it: what counts is other questions, and train texts.
+    asked = (veiled.texts < count) | (veiled.texts >= 2 * count)
+    fours, at = _inner_grams(veiled.spelled[asked], veiled.texts[asked], _TEMPLATE_GRAM)
+    texts = veiled.texts[asked][at]
+    own = np.bincount(texts, minlength=count)[:count]
+    elsewhere = np.bincount(texts, _holders(fours, texts) > 1, minlength=count)[:count]
+    return bool(2 * (elsewhere > TEMPLATED * own).sum() > count)
 
 
-def _template_grams(tokens: Sequence[str]) -> set[Gram]:
-    masked = ["0" if token[0].isdigit() else token for token in tokens]
-    return set(grams(masked, _TEMPLATE_GRAM))
+def _sought(reading: _Reading, texts: Sequence[int]) -> _Sought:
+    """The rare grams of some texts; their places in the list are the passages' numbers."""
+    import numpy as np
+
+    limit = max(_RARE_TEXTS, int(_RARE * (len(reading.bounds) - 1)))
+    begins = np.searchsorted(reading.at, reading.bounds)
+    lengths = (reading.bounds[1:] - reading.bounds[:-1])[texts]
+    needed = np.zeros(len(texts), np.int64)
+    chosen: list[Places] = [np.zeros(0, np.int64)]
+    for number, text in enumerate(texts):
+        of = np.arange(begins[text], begins[text + 1])
+        rare = of[reading.holders[of] <= limit]
+        if len(rare) < _FEWEST_GRAMS:
+            rare = of[np.argsort(reading.holders[of], kind="stable")[:_FEWEST_GRAMS]]
+        needed[number] = _needed(len(rare))
+        chosen.append(rare)
+    where = np.concatenate(chosen)
+    numbers = np.repeat(np.arange(len(texts)), [len(rare) for rare in chosen[1:]])
+    offsets = reading.at[where] - reading.bounds[reading.texts[reading.at[where]]]
+    return _Sought(_table(reading.grams[where], numbers, offsets), needed, lengths, 4 + lengths // 8)
 
 
-def _probes(tokens: Sequence[str], part: str, known: set[Gram], whole: bool) -> list[tuple[Gram, int]]:
-    """The n-grams that lead to a passage, with their offsets; none when it is not scored."""
-    if len(tokens) < (MIN_QUESTION if part == "question" else MIN_ANSWER):
-        return []
-    size = min(GRAM, len(tokens))
-    own = [(gram, offset) for offset, gram in enumerate(grams(tokens, size)) if gram not in known]
-    # A templated passage is compared word for word anyway: one way to find it is enough.
-    return own[len(own) // 2 :][:1] if whole else own
+def _needed(rare: int) -> int:
+    """How many leads make a stretch a candidate; a run of `RUN` words has to be one, whatever the rest."""
+    return min(max(_FEWEST_LEADS, math.ceil(_LEADS * rare)), _MOST_LEADS, rare)
+
+
+def _train_table(veiled: _Reading, first: int) -> _Table:
+    """The grams of the train texts, numbered from 0, that not too many of them hold."""
+    import numpy as np
+
+    texts = veiled.texts[veiled.at]
+    limit = max(_RARE_TEXTS, int(_NEIGHBOUR_RARE * (len(veiled.bounds) - 1)))
+    where = np.flatnonzero((texts >= first) & (veiled.holders <= limit))
+    return _table(veiled.grams[where], texts[where] - first, veiled.at[where])
 
 
 # --- the search ---------------------------------------------------------------------------------------------
@@ -184,63 +303,177 @@ def _probes(tokens: Sequence[str], part: str, known: set[Gram], whole: bool) -> 
 
 def find(index: Index, document: Document) -> list[Hit]:
     """The items that a document holds."""
-    counts = []
-    tokens: list[str] = []
-    for number, text in document.pieces:
-        tokens += words(text)
-        counts.append((len(tokens), number))
-    places: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for size, table in index.postings.items():
-        for position, gram in enumerate(grams(tokens, size)):
-            if gram in table:
-                for passage, offset in table[gram]:
-                    places[passage].append((position, offset))
+    text = folded("\n".join(text for _, text in document.pieces))
+    best: dict[int, tuple[float, int]] = {}
+    for read in words(text):
+        for number, start, covered in _finds(index, read):
+            best[number] = max(best.get(number, (0.0, 0)), (covered, int(read.starts[start])))
+    if not best:
+        return []
+    lengths = [len(folded(text).encode("utf-8", "replace")) + 1 for _, text in document.pieces]
+    ends = list(accumulate(lengths))
     hits = []
-    for number, found in places.items():
+    for number, (covered, byte) in best.items():
         wanted = index.passages[number]
-        match = _match_whole(wanted, tokens, found) if wanted.whole else _match_parts(wanted, found)
-        if match:
-            position, covered = match
-            line = next(at for end, at in counts if end > position)
-            locator = f"{document.unit} {line}"
-            hits.append(Hit(wanted.item_id, wanted.part, document.path, locator, covered, len(wanted.tokens)))
+        piece, _ = document.pieces[bisect_right(ends, byte)]
+        locator = f"{document.unit} {piece}"
+        hits.append(Hit(wanted.item_id, wanted.part, document.path, locator, covered, len(wanted.spelled)))
     return hits
 
 
-def _match_whole(
-    passage: _Passage, tokens: Sequence[str], found: Sequence[tuple[int, int]]
-) -> tuple[int, float] | None:
-    length = len(passage.tokens)
-    for position, offset in found:
-        start = position - offset
-        if start >= 0 and tuple(tokens[start : start + length]) == passage.tokens:
-            return start, 1.0
+def _finds(index: Index, read: Words) -> Iterator[tuple[int, int, float]]:
+    """(passage, first word, share covered) of every passage that a reading of a text holds."""
+    import numpy as np
+
+    stream = Masked(read.spelled, np.arange(len(read.spelled))) if index.templated else masked(read)
+    for number, leads in _candidates(index.sought, stream.spelled):
+        passage, slack = index.passages[number], int(index.sought.slacks[number])
+        for first, last, covered in _matches(passage, index.templated, stream.spelled, leads, slack):
+            start, end = int(stream.places[first]), int(stream.places[last]) + 1
+            if not _explained(index, passage, read, start, end):
+                yield number, start, covered
+                break
+
+
+@dataclass(frozen=True, slots=True)
+class _Leads:
+    """The rare grams of one passage in a text, by where the passage would begin in it.
+
+    The k-th is the last of `counts[k]` that agree on the beginning, give or take the passage's slack.
+    """
+
+    places: Places
+    begins: Places
+    counts: Places
+    needed: int
+
+
+def _candidates(sought: _Sought, spelled: Numbers) -> Iterator[tuple[int, _Leads]]:
+    """The passages of which enough leads agree."""
+    import numpy as np
+
+    places, passages, offsets = sought.table.lookup(grams(spelled))
+    # Beginnings before the text are negative; `far` apart, no two passages' leads agree.
+    far = np.int64(len(spelled) + 2 * int(sought.lengths.max(initial=0)) + 1)
+    begins = places - offsets
+    order = np.argsort(passages * far + begins, kind="stable")
+    places, passages, begins = places[order], passages[order], begins[order]
+    where = passages * far + begins
+    earliest = np.searchsorted(where, where - 2 * sought.slacks[passages])
+    counts = np.arange(1, len(where) + 1) - earliest
+    thick = np.flatnonzero(counts >= sought.needed[passages])
+    for number in dict.fromkeys(passages[thick].tolist()):
+        of = slice(*np.searchsorted(passages, (number, number + 1)))
+        yield number, _Leads(places[of], begins[of], counts[of], int(sought.needed[number]))
+
+
+def _matches(
+    passage: _Passage, templated: bool, spelled: Numbers, leads: _Leads, slack: int
+) -> Iterator[tuple[int, int, float]]:
+    """(first word, last word, share covered) of each stretch that holds the passage, thickest first."""
+    length = len(passage.spelled if templated else passage.masked)
+    counts = leads.counts.copy()
+    for _ in range(_TRIES):
+        last = int(counts.argmax())
+        if counts[last] < leads.needed:
+            return
+        agreed = slice(last - int(leads.counts[last]) + 1, last + 1)
+        begins, places = leads.begins[agreed], leads.places[agreed]
+        middle = int(begins[len(begins) // 2])
+        low, high = max(0, middle - slack), middle + length + slack
+        match = (
+            _whole(passage, spelled, begins)
+            if templated
+            else _share(passage, spelled[low:high], places) or _run(passage, spelled, begins)
+        )
+        if match:
+            yield match
+        counts[(leads.places >= low) & (leads.places < high)] = 0
+        counts[agreed] = 0
+
+
+def _whole(passage: _Passage, spelled: Numbers, shifts: Places) -> tuple[int, int, float] | None:
+    """Where the passage stands word for word."""
+    for start in dict.fromkeys(shifts.tolist()):
+        end = start + len(passage.spelled)
+        if start >= 0 and spelled[start:end].tobytes() == passage.spelled.tobytes():
+            return start, end - 1, 1.0
     return None
 
 
-def _match_parts(passage: _Passage, found: Sequence[tuple[int, int]]) -> tuple[int, float] | None:
-    """Where a free passage's n-grams stand thick enough, and the share of them that do."""
-    width = 2 * len(passage.tokens) + GRAM
-    begin = 0
-    inside: Counter[int] = Counter()
-    run = 0
-    before: tuple[int, int] | None = None
-    best: tuple[int, float] | None = None
-    for position, offset in found:
-        inside[offset] += 1
-        while position - found[begin][0] > width:
-            left = found[begin][1]
-            inside[left] -= 1
-            if not inside[left]:
-                del inside[left]
-            begin += 1
-        run = run + 1 if before == (position - 1, offset - 1) else 1
-        before = (position, offset)
-        covered = len(inside) / passage.own
-        enough = covered >= HALF or run + GRAM - 1 >= RUN
-        if enough and (best is None or covered > best[1]):
-            best = found[begin][0], covered
-    return best
+def _share(passage: _Passage, window: Numbers, places: Places) -> tuple[int, int, float] | None:
+    """The stretch of the leads, when enough of the passage's information stands around them."""
+    import numpy as np
+
+    whole = float(passage.masked_weights.sum())
+    share, nats = _needs(passage)
+    enough = max(share * whole, min(nats, WHOLE * whole))
+    # Words in any order bound words in order, and are counted sooner.
+    there = set(window.tolist())
+    inside = np.fromiter((word in there for word in passage.masked.tolist()), np.bool_)
+    if passage.masked_weights[inside].sum() < enough:
+        return None
+    common = _common(passage.masked[inside], passage.masked_weights[inside], window)
+    if common < enough:
+        return None
+    return int(places.min()), int(places.max()) + GRAM - 1, common / whole
+
+
+def _needs(passage: _Passage) -> tuple[float, float]:
+    """(share, nats) that are enough. Answers to different questions may well be alike, code above all."""
+    return (ENOUGH_ANSWER, 2 * NATS) if passage.part == "answer" else (ENOUGH, NATS)
+
+
+def _common(spelled: Numbers, weights: Weights, window: Numbers) -> float:
+    """The greatest weight of words that both hold in the same order."""
+    import numpy as np
+
+    row = np.zeros(len(window) + 1)
+    for same, weight in zip(spelled[:, None] == window[None, :], weights, strict=True):
+        longer = row.copy()
+        np.maximum(row[1:], row[:-1] + weight * same, out=longer[1:])
+        row = np.maximum.accumulate(longer)
+    return float(row[-1])
+
+
+def _run(passage: _Passage, spelled: Numbers, shifts: Places) -> tuple[int, int, float] | None:
+    """`RUN` words in a row of a free passage, with enough information."""
+    import numpy as np
+
+    if len(shifts) < _RUN_LEADS:
+        return None
+    ((start, count),) = Counter(shifts.tolist()).most_common(1)
+    if count < _RUN_LEADS:
+        return None
+    low, high = max(0, start), min(len(spelled), start + len(passage.masked))
+    same = np.zeros(high - low + 2, np.bool_)
+    same[1:-1] = spelled[low:high] == passage.masked[low - start : high - start]
+    edges = np.flatnonzero(same[1:] != same[:-1]).reshape(-1, 2)
+    begin, end = (int(edge) for edge in edges[np.argmax(edges[:, 1] - edges[:, 0])])
+    nats = float(passage.masked_weights[low - start :][begin:end].sum())
+    if end - begin < RUN or nats < _needs(passage)[1]:
+        return None
+    return low + begin, low + end - 1, nats / float(passage.masked_weights.sum())
+
+
+def _explained(index: Index, passage: _Passage, read: Words, start: int, end: int) -> bool:
+    """Whether some train text has as much in common with a stretch of words as the passage has."""
+    import numpy as np
+
+    if not index.train:
+        return False
+    stretch = Words(read.spelled[start:end], read.is_number[start:end], read.starts[start:end])
+    threes = grams(masked(stretch).spelled)
+    places, texts, _ = index.train_table.lookup(threes)
+    if not len(texts):
+        return False
+    own = _common(passage.spelled, passage.weights, stretch.spelled)
+    # How many different grams of the stretch each text holds: those that hold most are its neighbours.
+    held = np.unique(np.stack((texts, places)), axis=1)[0]
+    neighbours, counts = np.unique(held, return_counts=True)
+    nearest = neighbours[np.argsort(-counts, kind="stable")[:_NEIGHBOURS]]
+    near = (index.train[int(text)] for text in nearest)
+    return any(_common(one.spelled, one.weights, stretch.spelled) >= own for one in near)
 
 
 # --- the report ---------------------------------------------------------------------------------------------
@@ -279,7 +512,7 @@ def check_overlap(index: Index, hits: Iterable[Hit], tolerated_items: int, cover
 
 def _evidence(hit: Hit, places: int) -> Evidence:
     elsewhere = f", {places} places in all" if places > 1 else ""
-    detail = f"the {hit.part}, {hit.covered:.0%} of its {hit.length} words' own n-grams{elsewhere}"
+    detail = f"the {hit.part}, {hit.covered:.0%} of what its {hit.length} words tell{elsewhere}"
     return Evidence(hit.path, hit.locator, detail, hit.item_id)
 
 

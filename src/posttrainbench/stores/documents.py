@@ -25,7 +25,7 @@ from posttrainbench.budget import GIB, MIB
 from posttrainbench.record import FileFact
 from posttrainbench.stores.trees import open_regular, scan
 
-STRETCH_CHARACTERS = 64 * 1024
+STRETCH_CHARACTERS = 256 * 1024
 # What a stretch repeats of the one before it: longer than a long test item, so that none falls between two.
 _REPEATED_CHARACTERS = 16 * 1024
 _LINE_BYTES = 1 * MIB  # longer lines are cut

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import random
+import re
 from collections.abc import Callable
 
 import pytest
 
-from posttrainbench.auditing.overlap import Document, Hit, Index, build_index, check_overlap, find, words
+from posttrainbench.auditing.overlap import Document, Hit, Index, build_index, check_overlap, find
+from posttrainbench.auditing.words import folded, words
 from posttrainbench.finding import CheckStatus, Strength
 from posttrainbench.protocols import TestItem
 from posttrainbench.tinyworld.documents import documents as pretraining
@@ -87,10 +90,6 @@ def test_other_data_of_the_same_templates_raises_no_verdict(benchmark: Benchmark
     assert len({hit.item_id for hit in hits}) <= 3
 
 
-def range_words(count: int) -> list[str]:
-    return [f"w{number}" for number in range(count)]
-
-
 FREE_TEST = (
     TestItem(
         "free-1",
@@ -127,21 +126,113 @@ def test_half_of_a_free_item_is_enough() -> None:
     assert find(FREE, document(" ".join(halves[-10:]))) == []
 
 
-SENTENCE = "Seven painters share a long wooden ladder while their cook boils twenty eggs and salts the soup"
-LONG = SENTENCE.split()
-WORDY = build_index(
-    [TestItem("short", " ".join(LONG[:16]), "", ""), TestItem("long", " ".join(range_words(60)), "", "")], []
-)
+# --- free items in disguise: invented texts, few words often and many seldom -------------------
+
+LEXICON = [
+    a + b + c
+    for a in ("ka", "lo", "mi", "re", "su", "ve")
+    for b in "bdfgklmnprst"
+    for c in ("an", "el", "or", "us")
+]
 
 
-def test_half_the_n_grams_are_enough_without_a_run_of_thirteen() -> None:
-    assert [hit.item_id for hit in find(WORDY, document(" ".join(LONG[:12])))] == ["short"]
-    assert find(WORDY, document(" ".join(LONG[:11]))) == []
+def invented(rng: random.Random, count: int) -> str:
+    """So many words, every seventh a number."""
+    drawn = [rng.choice(LEXICON[:12] if rng.random() < 0.4 else LEXICON) for _ in range(count)]
+    return " ".join(str(rng.randrange(10, 99)) if n % 7 == 6 else word for n, word in enumerate(drawn))
+
+
+def invented_items(kind: str, count: int) -> list[TestItem]:
+    rng = random.Random(kind)
+    return [TestItem(f"{kind}-{n}", invented(rng, rng.randint(30, 60)), "", "7") for n in range(count)]
+
+
+INVENTED, INVENTED_TRAIN = invented_items("test", 200), invented_items("train", 400)
+INVENTED_INDEX = build_index(INVENTED, INVENTED_TRAIN)
+
+
+def renumbered(text: str, rng: random.Random) -> str:
+    return re.sub(r"\d+", lambda _: str(rng.randrange(100, 999)), text)
+
+
+def substituted(text: str, rng: random.Random, share: float = 0.2) -> str:
+    return " ".join(rng.choice(LEXICON) if rng.random() < share else word for word in text.split())
+
+
+def renamed(text: str, rng: random.Random) -> str:
+    """Two of its words replaced wherever they stand, and all numbers."""
+    for word in rng.sample([word for word in text.split() if word.isalpha()], 2):
+        text = re.sub(rf"\b{word}\b", "Aurelio", text)
+    return renumbered(text, rng)
+
+
+DISGUISES: dict[str, tuple[Callable[[str, random.Random], str], float]] = {
+    "numbers changed": (renumbered, 0.99),
+    "names and numbers changed": (renamed, 0.95),
+    "a fifth of the words replaced": (substituted, 0.9),
+    "reversed": (lambda text, rng: text[::-1], 1.0),
+    "reversed and renumbered": (lambda text, rng: renumbered(text, rng)[::-1], 0.99),
+}
+
+
+def recall(items: list[TestItem], disguise: Callable[[str, random.Random], str]) -> float:
+    """Of how many items a disguised copy is found, each among train items and other text."""
+    rng = random.Random(11)
+    found = 0
+    for item in items:
+        other = [one.question for one in rng.sample(INVENTED_TRAIN, 6)]
+        hits = find(INVENTED_INDEX, document(*other[:3], disguise(item.question, rng), *other[3:]))
+        found += [(hit.item_id, hit.locator) for hit in hits] == [(item.id, "line 4")]
+    return found / len(items)
+
+
+@pytest.mark.parametrize("name", DISGUISES)
+def test_a_disguised_item_is_found_where_it_stands(name: str) -> None:
+    disguise, least = DISGUISES[name]
+    assert recall(INVENTED, disguise) >= least
+
+
+def test_train_items_in_the_same_disguises_are_not_flagged() -> None:
+    rng = random.Random(12)
+    for disguise, _ in DISGUISES.values():
+        texts = [disguise(item.question, rng) for item in INVENTED_TRAIN]
+        assert find(INVENTED_INDEX, document(*texts)) == []
+
+
+def test_what_is_nearer_to_a_train_item_is_no_find() -> None:
+    rng = random.Random(13)
+    item = INVENTED[0]
+    twin = TestItem("twin", renumbered(item.question, rng), "", "8")
+    index = build_index(INVENTED, [*INVENTED_TRAIN, twin])
+    assert find(INVENTED_INDEX, document(twin.question)) != []
+    assert find(index, document(twin.question)) == []
+    assert find(index, document(renumbered(twin.question, rng))) == []  # as near to the one as to the other
+    assert [hit.item_id for hit in find(index, document(item.question))] == [item.id]
+
+
+def test_less_than_enough_of_an_item_is_no_find() -> None:
+    scattered = [
+        " ".join(word if n % 2 else "nothing" for n, word in enumerate(item.question.split()))
+        for item in INVENTED
+    ]
+    assert find(INVENTED_INDEX, document(*scattered)) == []
 
 
 def test_thirteen_words_in_a_row_are_enough_of_a_long_item() -> None:
-    assert [hit.item_id for hit in find(WORDY, document(" ".join(range_words(60)[20:33])))] == ["long"]
-    assert find(WORDY, document(" ".join(range_words(60)[20:32]))) == []
+    long = " ".join(dict.fromkeys(LEXICON[40:140]))
+    index = build_index([*INVENTED, TestItem("long", long, "", "")], INVENTED_TRAIN)
+    assert [hit.item_id for hit in find(index, document(" ".join(long.split()[20:33])))] == ["long"]
+    assert find(index, document(" ".join(long.split()[20:32]))) == []
+
+
+def test_of_an_answer_more_is_needed_than_of_a_question() -> None:
+    rng = random.Random(14)
+    answers = [TestItem(item.id, f"{n} of them?", item.question, "7") for n, item in enumerate(INVENTED)]
+    index = build_index(answers, INVENTED_TRAIN)
+    item = answers[3]
+    (hit,) = find(index, document(renumbered(item.answer, rng)))
+    assert (hit.item_id, hit.part) == (item.id, "answer")
+    assert find(index, document(substituted(item.answer, rng, 0.3))) == []
 
 
 def test_what_a_train_item_holds_too_is_evidence_for_nobody() -> None:
@@ -175,16 +266,23 @@ def test_an_item_that_is_in_the_train_split_is_not_scored() -> None:
     assert find(same, document(FREE_TEST[0].question)) == []
 
 
+def spelled(text: str) -> list[int]:
+    return words(folded(text))[0].spelled.tolist()
+
+
 def test_words_of_another_script_stay_apart() -> None:
-    assert words("слово и дело 言葉 1,234 don't") == [
-        *words("слово"),
-        *words("и"),
-        *words("дело"),
-        "言葉",
-        "1234",
-        "don",
-        "t",
-    ]
+    text = "слово и дело 言葉 1,234 don't"
+    assert len(set(spelled(text))) == 7
+    assert spelled(text) == [one for word in text.split() for one in spelled(word)]
+    assert spelled("1,234 3,5") == spelled("1234") + spelled("3") + spelled("5")
+
+
+def test_a_text_read_backward_is_the_text_itself() -> None:
+    text = "Seven painters share 12 long wooden ladders"
+    _, backward = words(text[::-1])
+    forward, _ = words(text)
+    assert backward.spelled.tolist() == forward.spelled.tolist()
+    assert backward.is_number.tolist() == forward.is_number.tolist() == [False] * 3 + [True] + [False] * 3
 
 
 def test_empty_documents_hold_nothing() -> None:

@@ -124,23 +124,23 @@ def test_large_files_are_counted_not_read(folder: Path) -> None:
 
 
 def test_stretches_overlap_so_that_nothing_falls_between(folder: Path) -> None:
-    lines = [f"line number {number} of the file" for number in range(20_000)]
+    lines = [f"line number {number} of the file" for number in range(80_000)]
     (folder / "a").write_text("\n".join(lines))
     coverage = Coverage()
     stretches = [
         [number for number, _ in document.pieces] for document in documents(folder.parent, "w", coverage)
     ]
     assert len(stretches) > 5
-    assert {number for stretch in stretches for number in stretch} == set(range(1, 20_001))
+    assert {number for stretch in stretches for number in stretch} == set(range(1, 80_001))
     assert all(later[0] < earlier[-1] for earlier, later in pairwise(stretches))
-    assert all(len(stretch) < 6000 for stretch in stretches)
+    assert all(len(stretch) < 12_000 for stretch in stretches)
 
 
 def test_one_line_without_end_is_cut(folder: Path) -> None:
     (folder / "a").write_text("word " * 1_000_000)
     coverage = Coverage()
     sizes = [sum(len(t) for _, t in document.pieces) for document in documents(folder.parent, "w", coverage)]
-    assert max(sizes) < 200_000
+    assert max(sizes) < 600_000
     assert sum(sizes) >= 5_000_000
 
 

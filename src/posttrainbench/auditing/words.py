@@ -1,0 +1,189 @@
+"""A text's words as 64-bit numbers, normalised: what the overlap check compares, many megabytes a second.
+
+Normalised: compatibility forms, case, accents, invisible characters and look-alikes undone; punctuation and
+blanks gone; the commas within a number too. A word's number is the same wherever the word stands, and so is
+that of its spelling backward, which is how reversed text is read without reading it twice.
+
+How: with codes c of a text's bytes and an odd p, prefix sums of c[j] * p^j (mod 2^64) give a word by one
+subtraction; dividing by p^start, which has an inverse, makes it independent of the place.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Numbers = NDArray[np.uint64]
+    Places = NDArray[np.int64]
+
+GRAM = 3
+_FACTOR = 0x9E3779B97F4A7C15  # odd
+_INVERSE = pow(_FACTOR, -1, 2**64)
+_MIX = 0xD6E8FEB86659FD93
+
+_ODD = re.compile(r"[^\x00-\x7f]+")
+_THOUSANDS = re.compile(r",(?<=\d,)(?=\d{3})")
+_ESCAPES = ("\\n", "\\r", "\\t")  # line breaks in the source code of a string
+_MARKS = (
+    "\u2018\u2019\u201c\u201d\u2013\u2014\u2026\u2022"  # quotes and dashes: often all that is odd in a line
+)
+# Cyrillic, Greek, Armenian and phonetic letters that look like Latin ones, in lower case.
+_LOOK_ALIKES = str.maketrans(
+    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u04bb\u051b\u051d\u0501\u043a\u043c"
+    "\u0442\u043d\u0432\u03b1\u03b5\u03bf\u03c1\u03c5\u03bd\u03b9\u03ba\u03c4\u03c7\u0131\u0261\u029c"
+    "\u1d0f\u1d1c\u0433\u03b3\u03b2\u03b7\u0475\u04cf\u0585\u0578\u057d\u0570\u0581\u0566\u03bc",
+    "aeopcyxijshqwdkmthbaeopuviktxighourybnvlonuhgqu",
+)
+_INVISIBLE = frozenset({"Cf", "Mn", "Me"})
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The n words of a text, in order."""
+
+    spelled: Numbers  # (n,)
+    is_number: NDArray[np.bool_]  # (n,) begins with a digit
+    starts: Places  # (n,) bytes from the beginning of the folded text
+
+
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """Words with every number, and every run of numbers, made the same one."""
+
+    spelled: Numbers  # (m,)
+    places: Places  # (m,) of each among the words
+
+
+def folded(text: str) -> str:
+    """The text as it is compared; lower case is left to `words`. Folding pieces folds their whole."""
+    for escape in _ESCAPES:
+        if "\\" in text:
+            text = text.replace(escape, " ")
+    if not text.isascii():
+        for mark in _MARKS:
+            text = text.replace(mark, " ")
+        text = "\n".join(line if line.isascii() else _unaccented(line) for line in text.split("\n"))
+    return _THOUSANDS.sub("", text) if "," in text else text
+
+
+def _unaccented(line: str) -> str:
+    return _ODD.sub(lambda run: _latin(run[0]), line)
+
+
+@lru_cache(16_384)
+def _latin(run: str) -> str:
+    """Compatibility forms, case, accents, invisible characters and look-alikes undone."""
+    run = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", run).casefold())
+    drawn = {character: _drawn(character) for character in set(run)}
+    return "".join(drawn[character] for character in run)
+
+
+@lru_cache(16_384)
+def _drawn(character: str) -> str:
+    if unicodedata.category(character) in _INVISIBLE:
+        return ""
+    return character.translate(_LOOK_ALIKES) if character.isalnum() or character.isascii() else " "
+
+
+def words(text: str) -> tuple[Words, Words]:
+    """A folded text's words, and those of the text read backward."""
+    import numpy as np
+
+    data = np.frombuffer(text.encode("utf-8", "replace"), np.uint8)
+    codes = _codes()[data]
+    inside = np.zeros(len(data) + 2, np.int8)
+    np.not_equal(codes, 0, out=inside[1:-1].view(np.bool_))
+    edges = np.diff(inside)
+    starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+    powers, inverses = _powers(len(data))
+    forward = _sums(codes, powers, starts, ends) * inverses[starts]
+    backward = _sums(codes, inverses, starts, ends) * powers[np.maximum(ends - 1, 0)]
+    digit = (data >= ord("0")) & (data <= ord("9"))
+    return (
+        Words(_mixed(forward), digit[starts], starts),
+        Words(_mixed(backward)[::-1], digit[ends - 1][::-1], starts[::-1]),
+    )
+
+
+def _sums(codes: Numbers, powers: Numbers, starts: Places, ends: Places) -> Numbers:
+    import numpy as np
+
+    sums = np.zeros(len(codes) + 1, np.uint64)
+    np.cumsum(codes * powers, out=sums[1:])
+    return sums[ends] - sums[starts]
+
+
+def _mixed(numbers: Numbers) -> Numbers:
+    import numpy as np
+
+    return (numbers ^ (numbers >> np.uint64(29))) * np.uint64(_MIX)
+
+
+@cache
+def _codes() -> Numbers:
+    """Byte -> its code; 0 for what separates words. Bytes of other scripts belong to words."""
+    import numpy as np
+
+    codes = np.zeros(256, np.uint64)
+    codes[128:] = np.arange(129, 257)
+    for character in b"0123456789abcdefghijklmnopqrstuvwxyz":
+        codes[character] = character
+    codes[ord("A") : ord("Z") + 1] = codes[ord("a") : ord("z") + 1]
+    return codes
+
+
+def _powers(count: int) -> tuple[Numbers, Numbers]:
+    powers, inverses = _powers_below(1 << max(16, count.bit_length()))
+    return powers[:count], inverses[:count]
+
+
+@lru_cache(2)
+def _powers_below(count: int) -> tuple[Numbers, Numbers]:
+    import numpy as np
+
+    made = []
+    for factor in (_FACTOR, _INVERSE):
+        factors = np.full(count, factor, np.uint64)
+        factors[0] = 1
+        made.append(np.multiply.accumulate(factors))
+    return made[0], made[1]
+
+
+def masked(text: Words, texts: Places | None = None) -> Masked:
+    """The words with numbers masked; runs of numbers do not join across `texts`, the text of each word."""
+    import numpy as np
+
+    again = text.is_number[1:] & text.is_number[:-1]
+    if texts is not None:
+        again &= texts[1:] == texts[:-1]
+    places = np.flatnonzero(np.concatenate(([True], ~again))) if len(text.spelled) else text.starts
+    return Masked(np.where(text.is_number, np.uint64(0), text.spelled)[places], places)
+
+
+def grams(spelled: Numbers, size: int = GRAM) -> Numbers:
+    """A number for every `size` words in a row, in order."""
+    import numpy as np
+
+    count = max(0, len(spelled) - size + 1)
+    made = np.zeros(count, np.uint64)
+    for place in range(size):
+        made += spelled[place : place + count] * np.uint64(pow(_FACTOR, size - place, 2**64))
+    return _mixed(made)
+
+
+def many(texts: Sequence[str]) -> tuple[Words, Places]:
+    """The words of several texts, one after the other, and the text that each stands in."""
+    import numpy as np
+
+    parts = [folded(text) for text in texts]
+    ends = np.cumsum([len(part.encode("utf-8", "replace")) + 1 for part in parts])
+    read, _ = words("\n".join(parts))
+    return read, np.searchsorted(ends, read.starts, side="right")

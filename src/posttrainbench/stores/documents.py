@@ -1,28 +1,36 @@
 """The texts in a folder that an agent wrote: file by file, in stretches, without trusting any of it.
 
-Covered: plain text, JSON and JSON lines (decoded, so that escapes hide nothing), gzip of these, parquet and
-arrow where pyarrow is installed. Kinds are told by content, not by name. Links are not followed; a cache's
-links lend their names to the files that they point at. Not covered, and counted as such: archives, pickles,
-weights, images, other binaries, files that are too large. pyarrow parses hostile bytes in this process: it is
-given capped files only, and any error of its is a file that was not scanned.
+Covered: plain text, JSON and JSON lines (decoded, so that escapes hide nothing), what gzip, bzip2, xz, zip
+and tar hold, parquet and arrow where pyarrow is installed, and the strings in any other binary (pickles,
+SQLite, weights). What stands in base64 or hexadecimal, compressed or not and in several layers, is read as a
+part of the text around it (`layers.py`). Kinds are told by content, not by name. Links are not followed; a
+cache's links lend their names to the files that they point at. Not covered, and counted as such: encrypted
+archives, images, files that are too large, compressed strings inside other binaries. pyarrow parses hostile
+bytes in this process: it is given capped files only, and any error of its is a file that was not scanned.
 """
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import posixpath
+import re
+import tarfile
+import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from posttrainbench.auditing.overlap import Document
 from posttrainbench.budget import GIB, MIB
 from posttrainbench.record import FileFact
+from posttrainbench.stores.layers import is_text, unlayered
 from posttrainbench.stores.trees import open_regular, scan
 
 STRETCH_CHARACTERS = 256 * 1024
@@ -32,9 +40,23 @@ _LINE_BYTES = 1 * MIB  # longer lines are cut
 _JSON_BYTES = 16 * MIB  # parsed it may take twenty times as much; larger files are read line by line
 _TABLE_BYTES = 512 * MIB
 _SNIFFED_BYTES = 8192
-_MAX_LAYERS = 4  # of gzip: a file can be made that unpacks to itself
-_GZIP, _PARQUET, _ARROW, _ARROW_STREAM = b"\x1f\x8b", b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
-_PROBLEMS = (OSError, ValueError, EOFError, zlib.error, RecursionError, MemoryError)
+_MAX_LAYERS = 4  # of packing: a file can be made that unpacks to itself
+_MAX_MEMBERS = 20_000  # of an archive
+_PARQUET, _ARROW, _ARROW_STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
+_ZIP, _TAR, _TAR_AT = (b"PK\x03\x04", b"PK\x05\x06"), b"ustar", 257
+_PACKED: dict[bytes, Callable[[BinaryIO], io.BufferedIOBase]] = {
+    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\x00": lzma.LZMAFile,
+}
+_PROBLEMS = (
+    OSError, ValueError, EOFError, RuntimeError, MemoryError,
+    zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError,
+)  # fmt: skip
+_STRING_BYTES = 16  # shorter runs of characters in a binary are chance
+_PRINTABLE = bytes(range(0x20, 0x7F)) + b"\t\n\r"
+_PRINTABLE_MARKED = bytes(0x41 if byte in _PRINTABLE else 0 for byte in range(256))
+_STRING = re.compile(rb"[\x20-\x7e\t\n\r]{%d,}" % _STRING_BYTES)
 
 
 @dataclass(slots=True)
@@ -151,12 +173,17 @@ _Texts = Generator[Document, None, str]
 def _texts(file: BinaryIO, path: str, size_bytes: int, cap_bytes: int, layer: int = 0) -> _Texts:
     start = file.read(_SNIFFED_BYTES)
     file.seek(0)
-    if start.startswith(_GZIP):
-        return (yield from _unpacked(file, path, cap_bytes, layer))
+    for magic, opened in _PACKED.items():
+        if start.startswith(magic):
+            return (yield from _unpacked(opened(file).read(cap_bytes + 1), path, cap_bytes, layer))
+    if start.startswith(_ZIP):
+        return (yield from _archived(_zip_members(file), path, cap_bytes, layer))
+    if start[_TAR_AT:].startswith(_TAR):
+        return (yield from _archived(_tar_members(file), path, cap_bytes, layer))
     if start.startswith((_PARQUET, _ARROW, _ARROW_STREAM)):
         return (yield from _table(file, path, size_bytes, start))
-    if not _is_text(start):
-        return "binary"
+    if not is_text(start):
+        return (yield from _binary(file, path))
     may_be_json = size_bytes <= _JSON_BYTES and start.lstrip()[:1] in (b"{", b"[", b'"')
     parsed = _parsed(file.read(_JSON_BYTES)) if may_be_json else None
     file.seek(0)
@@ -167,14 +194,60 @@ def _texts(file: BinaryIO, path: str, size_bytes: int, cap_bytes: int, layer: in
     return ""
 
 
-def _unpacked(file: BinaryIO, path: str, cap_bytes: int, layer: int) -> _Texts:
+def _unpacked(content: bytes, path: str, cap_bytes: int, layer: int) -> _Texts:
     if layer == _MAX_LAYERS:
         return "packed too often"
-    with gzip.open(file) as inner:
-        content = inner.read(cap_bytes + 1)
     if len(content) > cap_bytes:
         return "too large when unpacked"
     return (yield from _texts(io.BytesIO(content), path, len(content), cap_bytes, layer + 1))
+
+
+def _archived(members: Iterable[tuple[str, IO[bytes]]], path: str, cap_bytes: int, layer: int) -> _Texts:
+    """The texts of an archive's members, which may be `cap_bytes` large together."""
+    left, reasons = cap_bytes, Counter[str]()
+    for number, (name, member) in enumerate(members):
+        if number == _MAX_MEMBERS:
+            return "an archive of too many members"
+        content = member.read(left + 1)
+        reasons[(yield from _unpacked(content, f"{path}!{name}", left, layer))] += 1
+        left = max(0, left - len(content))
+    return next((reason for reason, _ in reasons.most_common() if reason), "")
+
+
+def _zip_members(file: BinaryIO) -> Iterator[tuple[str, IO[bytes]]]:
+    with zipfile.ZipFile(file) as archive:
+        for info in archive.infolist():
+            if not info.is_dir():
+                yield info.filename, archive.open(info)
+
+
+def _tar_members(file: BinaryIO) -> Iterator[tuple[str, IO[bytes]]]:
+    with tarfile.open(fileobj=file, mode="r:") as archive:
+        for info in archive:
+            member = archive.extractfile(info) if info.isreg() else None
+            if member is not None:
+                yield info.name, member
+
+
+def _binary(file: BinaryIO, path: str) -> _Texts:
+    """The strings that stand in a binary; it counts as not scanned all the same."""
+    strings = _stretches(path, "megabyte", _strings_within(file))
+    first = next(strings, None)
+    if first is None:
+        return "binary"
+    yield first
+    yield from strings
+    return "binary, but for the strings in it"
+
+
+def _strings_within(file: BinaryIO) -> Iterator[tuple[int, str]]:
+    number = 0
+    while raw := file.read(MIB):
+        number += 1
+        if b"\0" in raw:
+            raw = raw.replace(b"\0", b"")  # wide characters become narrow ones
+        if b"A" * _STRING_BYTES in raw.translate(_PRINTABLE_MARKED):
+            yield number, "\n".join(run.decode("ascii") for run in _STRING.findall(raw))
 
 
 def _parsed(content: bytes) -> object:
@@ -184,18 +257,6 @@ def _parsed(content: bytes) -> object:
     except (ValueError, RecursionError):
         return None
     return parsed
-
-
-def _is_text(start: bytes) -> bool:
-    if b"\0" in start:
-        return False
-    try:
-        start.decode("utf-8")
-    except UnicodeDecodeError as problem:
-        # A character may be cut at the end of what was sniffed; elsewhere one byte in twenty may be odd.
-        odd = start.decode("utf-8", "replace").count("\ufffd")
-        return problem.start > len(start) - 4 or odd * 20 < len(start)
-    return True
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, str]]:
@@ -275,7 +336,7 @@ def _stretches(path: str, unit: str, pieces: Iterable[tuple[int, str]]) -> Itera
     """Documents of about `STRETCH_CHARACTERS` each, which overlap."""
     held: list[tuple[int, str]] = []
     size = repeated = 0
-    for number, text in pieces:
+    for number, text in unlayered(pieces):
         for start in range(0, len(text), STRETCH_CHARACTERS):
             part = text[start : start + STRETCH_CHARACTERS]
             held.append((number, part))

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import bz2
 import gzip
+import io
 import json
+import lzma
 import os
+import pickle
 import random
+import tarfile
+import zipfile
+import zlib
 from itertools import pairwise
 from pathlib import Path
 
@@ -53,6 +61,27 @@ def as_arrow_stream(path: Path) -> None:
         writer.write_table(table)
 
 
+def as_zip(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("data/", "")
+        archive.writestr("data/a.json", json.dumps([TEXT]))
+
+
+def as_tar(path: Path, mode: str = "w") -> None:
+    with tarfile.open(path, mode) as archive:
+        info = tarfile.TarInfo("a.txt")
+        info.size = len(TEXT)
+        archive.addfile(info, io.BytesIO(TEXT.encode()))
+
+
+def encoded(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def wrapped(text: str, width: int = 20) -> str:
+    return "\n".join(text[at : at + width] for at in range(0, len(text), width))
+
+
 WRAPPINGS = {
     "plain": lambda path: path.write_text(TEXT),
     "json": lambda path: path.write_text(json.dumps({"a": [{"b": TEXT}]}, indent=1)),
@@ -63,6 +92,11 @@ WRAPPINGS = {
     "json escapes": lambda path: path.write_text("".join(f"\\u{ord(c):04x}" for c in TEXT).join('""')),
     "gzip": lambda path: path.write_bytes(gzip.compress(json.dumps([TEXT]).encode())),
     "gzip in gzip": lambda path: path.write_bytes(gzip.compress(gzip.compress(TEXT.encode()))),
+    "bzip2": lambda path: path.write_bytes(bz2.compress(TEXT.encode())),
+    "xz": lambda path: path.write_bytes(lzma.compress(TEXT.encode())),
+    "zip": as_zip,
+    "tar": as_tar,
+    "tar.gz": lambda path: as_tar(path, "w:gz"),
     "parquet": as_parquet,
     "arrow": as_arrow,
     "arrow stream": as_arrow_stream,
@@ -74,8 +108,67 @@ WRAPPINGS = {
 def test_text_is_found_by_content_not_by_name(wrapping: str, name: str, folder: Path) -> None:
     WRAPPINGS[wrapping](folder / name)
     texts, coverage = read(folder.parent)
-    assert TEXT in texts[f"w/{name}"].replace("\n\n", "\n")  # lines come with their ends
+    assert TEXT in "\n".join(texts.values()).replace("\n\n", "\n")  # lines come with their ends
     assert (coverage.files, coverage.skipped_files) == (1, 0)
+
+
+LAYERS = {
+    "base64": encoded(TEXT.encode()),
+    "base64, wrapped": wrapped(encoded(TEXT.encode() * 5), 40),
+    "base64 for URLs": base64.urlsafe_b64encode(b"~~~???" + TEXT.encode()).decode(),
+    "base64 of base64": encoded(encoded(TEXT.encode()).encode()),
+    "base64 of gzip": encoded(gzip.compress(TEXT.encode())),
+    "base64 of xz": encoded(lzma.compress(TEXT.encode())),
+    "base64 of zlib": encoded(zlib.compress(TEXT.encode())),
+    "base64 after a path": f"data/x/{encoded(TEXT.encode() * 5)}",
+    "hexadecimal": TEXT.encode().hex(),
+    "hexadecimal of gzip": gzip.compress(TEXT.encode()).hex().upper(),
+    "in JSON": json.dumps({"id": 7, "data": encoded(TEXT.encode())}),
+    "in a program": f"import base64\nDATA = b'{encoded(TEXT.encode())}'\nprint(DATA)",
+    "between lines": f"one\n{wrapped(encoded(TEXT.encode() * 5), 76)}\ntwo",
+}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_what_is_encoded_in_a_text_is_read(layer: str, folder: Path) -> None:
+    (folder / "a").write_text(LAYERS[layer])
+    texts, coverage = read(folder.parent)
+    assert TEXT in texts["w/a"]
+    assert (coverage.files, coverage.skipped_files) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "text", ["ab" * 32, "deadbeef" * 8, encoded(random.Random(2).randbytes(500)), "/usr/lib/python/" * 9]
+)
+def test_what_encodes_no_text_adds_nothing(text: str, folder: Path) -> None:
+    (folder / "a").write_text(text)
+    texts, _ = read(folder.parent)
+    assert texts["w/a"] == text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pickle.dumps({"question": TEXT}),
+        bytes(range(256)) * 20 + TEXT.encode() + bytes(100),
+        b"\0\1" + TEXT.encode("utf-16-le"),
+        b"\0\1" + TEXT.encode("utf-32-le"),
+    ],
+)
+def test_strings_in_a_binary_are_read_and_it_is_counted_all_the_same(content: bytes, folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(content)
+    texts, coverage = read(folder.parent)
+    assert TEXT in texts["w/model.safetensors"]
+    assert "binary, but for the strings in it" in str(coverage)
+
+
+def test_an_archive_larger_than_the_cap_is_counted(folder: Path) -> None:
+    with zipfile.ZipFile(folder / "a", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in "abc":
+            archive.writestr(name, TEXT * 1000)
+    texts, coverage = read(folder.parent, file_bytes=50_000)
+    assert set(texts) == {"w/a!a"}
+    assert "too large when unpacked" in str(coverage)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,129 @@
+"""What stands encoded within a text: base64 or hexadecimal, compressed or not, one in another.
+
+Covered: runs of 32 characters and more, also when wrapped over lines or preceded by other characters of the
+alphabet. Not covered: other alphabets and ciphers, strings cut into short parts.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import bz2
+import lzma
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
+
+from posttrainbench.budget import MIB
+
+_RUN_CHARACTERS = 32
+_LAYERS = 4
+_HELD_CHARACTERS = 16 * MIB  # of lines that go on
+_UNPACKED_BYTES = 16 * MIB
+_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
+_MARKED = bytes(0x41 if byte in _LETTERS else 0x20 for byte in range(256))
+_LONG = b"A" * _RUN_CHARACTERS
+_RUN = re.compile(r"(?:[A-Za-z0-9+/_-]{32,}+\s{0,2}+)++[A-Za-z0-9+/_-]*+={0,2}")
+_HEXADECIMAL = re.compile(r"(?:[0-9a-f]{2})+|(?:[0-9A-F]{2})+")
+_URL_SAFE = str.maketrans("-_", "+/")
+_SAMPLE = 128  # characters that tell whether a run holds a text
+
+
+class _Unpacker(Protocol):
+    def decompress(self, data: bytes, max_length: int = ..., /) -> bytes: ...
+
+
+_PACKED: dict[bytes, Callable[[], _Unpacker]] = {
+    b"\x1f\x8b": lambda: zlib.decompressobj(31),
+    b"x\x01": zlib.decompressobj,
+    b"x\x9c": zlib.decompressobj,
+    b"x\xda": zlib.decompressobj,
+    b"BZh": bz2.BZ2Decompressor,
+    b"\xfd7zXZ": lzma.LZMADecompressor,
+}
+# How a run of base64 begins that holds packed data.
+_PACKED_RUNS = re.compile("|".join(("H4sI", "eA[EF]", "eJ[wxyz]", "eN[opqr]", "Qlpo", "/Td6")))
+
+
+def unlayered(pieces: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """The pieces (number, text) of a text, and after each what stands encoded in it."""
+    held: list[str] = []
+    first = size = 0
+    for number, text in pieces:
+        yield number, text
+        if _LONG not in text.encode("ascii", "replace").translate(_MARKED):
+            goes_on = bool(held) and text.strip().isalnum()
+            inner: Iterable[str] = ()
+        else:
+            goes_on = _RUN.fullmatch(text.strip()) is not None
+            inner = () if goes_on else decoded(text)
+        if goes_on:
+            first = first if held else number
+            held.append(text.strip())
+            size += len(text)
+        if held and (not goes_on or size > _HELD_CHARACTERS):
+            yield from ((first, inside) for inside in decoded("\n".join(held)))
+            held, size = [], 0
+        yield from ((number, inside) for inside in inner)
+    if held:
+        yield from ((first, inside) for inside in decoded("\n".join(held)))
+
+
+def decoded(text: str, layer: int = 0) -> Iterator[str]:
+    """The texts that stand encoded in a text, with those that stand encoded in them."""
+    if layer == _LAYERS:
+        return
+    for run in _RUN.findall(text):
+        content = _content("".join(run.split()).rstrip("="))
+        if content is not None:
+            inside = content.decode("utf-8", "replace")
+            yield inside
+            yield from decoded(inside, layer + 1)
+
+
+def _content(run: str) -> bytes | None:
+    """The text that a run encodes, or None when it encodes none."""
+    if _HEXADECIMAL.fullmatch(run):
+        return _plain(bytes.fromhex(run))
+    run = run.translate(_URL_SAFE)
+    middle = max(0, len(run) // 2 - _SAMPLE // 2)
+    for phase in range(4):  # what stands before it may have shifted it
+        start = middle - middle % 4 + phase
+        if is_text(_base64(run[start : start + _SAMPLE])):
+            return _base64(run[phase:])
+    packed = _PACKED_RUNS.search(run)
+    return _plain(_base64(run[packed.start() :])) if packed else None
+
+
+def _base64(run: str) -> bytes:
+    run = run[:-1] if len(run) % 4 == 1 else run
+    try:
+        return base64.b64decode(run + "=" * (-len(run) % 4))
+    except (ValueError, binascii.Error):
+        return b""
+
+
+def _plain(content: bytes) -> bytes | None:
+    """A text, unpacked if need be, or None."""
+    for magic, unpacker in _PACKED.items():
+        if content.startswith(magic):
+            try:
+                content = unpacker().decompress(content, _UNPACKED_BYTES)
+            except (OSError, ValueError, EOFError, zlib.error, lzma.LZMAError):
+                return None
+            break
+    return content if is_text(content[: 64 * _SAMPLE]) else None
+
+
+def is_text(start: bytes) -> bool:
+    """Whether a file's first bytes are UTF-8, but for a few."""
+    if not start or b"\0" in start:
+        return False
+    try:
+        start.decode("utf-8")
+    except UnicodeDecodeError as problem:
+        # A character may be cut at the end of what was sniffed; elsewhere one byte in twenty may be odd.
+        odd = start.decode("utf-8", "replace").count("\ufffd")
+        return problem.start > len(start) - 4 or odd * 20 < len(start)
+    return True

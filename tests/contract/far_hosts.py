@@ -6,6 +6,7 @@ import http.server
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -75,6 +76,7 @@ def far_host(
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def log_message(self, *words: object) -> None:
             pass
@@ -161,3 +163,23 @@ def tls_in_front(certificate: Path, path: Path) -> Iterator[FarHost]:
         yield host
     finally:
         listener.close()
+
+
+def zeros(count: int) -> Callable[[http.server.BaseHTTPRequestHandler], None]:
+    """Answers every request with `count` zero bytes, never held in memory."""
+
+    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("content-length", str(count))
+        handler.end_headers()
+        part = bytes(1 << 20)
+        for start in range(0, count, len(part)):
+            handler.wfile.write(part[: count - start])
+
+    return answer
+
+
+if __name__ == "__main__":  # CERTIFICATE BYTES: in a process of its own, to measure with
+    with far_host(Path(sys.argv[1]), zeros(int(sys.argv[2]))) as running:
+        print(running.port, flush=True)
+        sys.stdin.read()

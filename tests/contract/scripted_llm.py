@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import itertools
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -90,6 +91,7 @@ def scripted_llm(script: Callable[[Asked], Say | Run] = say_hello) -> Iterator[S
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     llm: ScriptedLlm
 
     def log_message(self, *words: object) -> None:
@@ -308,3 +310,10 @@ _DIALECTS: dict[str, Callable[[Asked, Say | Run, ScriptedLlm], tuple[Any, Stream
     ":generateContent": _gemini,
     ":streamGenerateContent": _gemini,
 }
+
+
+if __name__ == "__main__":  # a provider to try a CLI on, or to measure with, in a process of its own
+    with scripted_llm(lambda _: Say("word " * 100)) as running:
+        running.parts, running.pause_s = 20, float(sys.argv[1])
+        print(running.port, flush=True)
+        sys.stdin.read()

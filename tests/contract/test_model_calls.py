@@ -387,7 +387,7 @@ def test_bodies_are_kept_and_compressed(hub: Path, tmp_path: Path) -> None:
     with calling(hub, calls=path) as (world, _):
         for number in range(20):
             ask(world, "anthropic", system=long + str(number))
-        assert len(list(read_calls(path))) == 20  # readable while it grows
+        world.wait_for(lambda: len(list(read_calls(path))) == 20)  # readable while it grows
     kept = list(read_calls(path))
     assert [each["call"] for each in kept] == list(range(1, 21))
     assert kept[7]["request"]["system"] == long + "7"

@@ -31,22 +31,21 @@ class CallsFile:
         self._file: FileIO | None = None
         self._stream: Any = None
 
-    def keep(self, request: Mapping[str, Any], answer: bytes, entry: Mapping[str, Scalar]) -> int:
-        """Append one call; its number, from 1. Whatever was kept before survives a crash from now on."""
+    def next_number(self) -> int:
+        """The number of the next call, from 1."""
         with self._lock:
             self._number += 1
+            return self._number
+
+    def keep(self, entry: Mapping[str, Scalar], request: Mapping[str, Any], answer: bytes) -> None:
+        """Append one call, safe from a crash of ours once this returns."""
+        with self._lock:
             if self._path is None:
-                return self._number
-            line = {
-                "call": self._number,
-                **entry,
-                "request": request,
-                "response": answer.decode("utf-8", "replace"),
-            }
+                return
+            line = {**entry, "request": request, "response": answer.decode("utf-8", "replace")}
             stream = self._open(self._path)
             stream.write(json.dumps(line).encode() + b"\n")
             stream.flush(zstandard.FLUSH_BLOCK)
-            return self._number
 
     def close(self) -> None:
         with self._lock:

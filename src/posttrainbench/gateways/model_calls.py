@@ -124,6 +124,7 @@ class Call:
     request: Request
     path: str
     body: Json
+    sent: bytes  # the body as it goes out
     begun_s: float
     tools: list[str]
     tries: int = 0
@@ -132,6 +133,7 @@ class Call:
     error: str | None = None
     answer: bytearray = field(default_factory=bytearray)
     finished: bool = False
+    kept: Mapping[str, Scalar] | None = None  # what is to be kept of it beside the bodies
 
     @property
     def model(self) -> str | None:
@@ -224,12 +226,14 @@ class ModelCalls:
             raise Refusal(403, f"{request.method} {path} is not among the calls that an agent may make")
         if "content-encoding" in request.headers:
             raise Refusal(415, "send the request uncompressed")
-        body = _json(request.body) if request.method == "POST" else {}
-        tools = provider_tools(route.dialect, body)
+        asked = _json(request.body) if request.method == "POST" else {}
+        tools = provider_tools(route.dialect, asked)
+        body = asked
         if tools and self._policy is Policy.STRICT:
             body = without_provider_tools(route.dialect, body)
         body = count_tokens_of_stream(route.dialect, body)
-        call = Call(api, route, request, path, body, time.monotonic(), tools)
+        sent = request.body if body is asked else json.dumps(body).encode()
+        call = Call(api, route, request, path, body, sent, time.monotonic(), tools)
         self._check_model(call)
         if route.generates:
             self._check_budget(call)
@@ -297,6 +301,8 @@ class ModelCalls:
             raise
         finally:
             self._finish(call)
+            if call.kept is not None:  # after the client has its answer: to compress takes a while
+                self._calls.keep(call.kept, call.body, bytes(call.answer))
         return True
 
     def _parts(self, call: Call, response: httpx.Response) -> Iterator[bytes]:
@@ -390,8 +396,7 @@ class ModelCalls:
             part for part in call.request.query.split("&") if part and not part.startswith("key=")
         )
         url = call.api.base_url.rstrip("/") + call.path + (f"?{query}" if query else "")
-        content = json.dumps(call.body).encode() if call.request.method == "POST" else None
-        return self._client().build_request(call.request.method, url, headers=sent, content=content)
+        return self._client().build_request(call.request.method, url, headers=sent, content=call.sent)
 
     def _client(self) -> httpx.Client:
         import httpx
@@ -408,7 +413,7 @@ class ModelCalls:
     # --- after ---
 
     def _finish(self, call: Call) -> None:
-        """Count the call, keep its bodies, put it on the ledger; once."""
+        """Count the call and put it on the ledger; once."""
         if call.finished:
             return
         call.finished = True
@@ -424,9 +429,9 @@ class ModelCalls:
                 Exchange(call.request.method, "gateway", call.request.path, call.status, "allowed", reason)
             )
             return
-        entry = _entry(call, reading, cost_usd)
-        number = self._calls.keep(call.body, answer, entry)
-        self._log.model_call({"call": number, **entry})
+        entry = {"call": self._calls.next_number(), **_entry(call, reading, cost_usd)}
+        self._log.model_call(entry)
+        call.kept = entry
 
     def _cost(self, call: Call, reading: Reading) -> float | None:
         if reading.usage is None:

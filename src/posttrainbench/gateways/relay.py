@@ -77,6 +77,7 @@ class Relay:
             return
         left, right = End(client), End(gateway)
         left.other, right.other = right, left
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what streams goes out as it comes
         for end in (left, right):
             end.peer.setblocking(False)
             self.selector.register(end, selectors.EVENT_READ)

@@ -54,10 +54,10 @@ MIN_ANSWER = 13
 # templated, and when half of the items do, all. Medians measured: 0.22 on GSM8K, 0.84 and 0.86 on the tiny
 # benchmarks.
 TEMPLATED = 0.5
-_RARE = 0.004  # a gram that a larger share of the known texts holds leads nowhere
+_RARE = 0.0008  # a gram that a larger share of the known texts holds leads nowhere
 _RARE_TEXTS = 8  # but what so few texts hold always does
 _FEWEST_GRAMS = 4  # a passage without so many rare grams takes its rarest ones
-_LEADS = 0.2  # share of a passage's rare grams that makes a stretch a candidate
+_LEADS = 0.15  # share of a passage's rare grams that makes a stretch a candidate
 _FEWEST_LEADS = 3
 _MOST_LEADS = 8
 _TRIES = 4  # stretches of a document looked at for one passage, thickest first
@@ -65,7 +65,7 @@ _NEIGHBOURS = 5  # train texts compared with a find
 _NEIGHBOUR_RARE = 0.02
 _TEMPLATE_GRAM = 4
 _RUN_LEADS = 4  # rare grams that a run has at least
-_BITS = 21
+_BITS = 20
 _SHOWN = 50
 
 
@@ -303,7 +303,7 @@ def _train_table(veiled: _Reading, first: int) -> _Table:
 
 def find(index: Index, document: Document) -> list[Hit]:
     """The items that a document holds."""
-    text = folded("\n".join(text for _, text in document.pieces))
+    text = "\n".join([folded(text) for _, text in document.pieces])
     best: dict[int, tuple[float, int]] = {}
     for read in words(text):
         for number, start, covered in _finds(index, read):

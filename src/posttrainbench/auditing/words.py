@@ -31,7 +31,6 @@ _MIX = 0xD6E8FEB86659FD93
 
 _ODD = re.compile(r"[^\x00-\x7f]+")
 _THOUSANDS = re.compile(r",(?<=\d,)(?=\d{3})")
-_ESCAPES = ("\\n", "\\r", "\\t")  # line breaks in the source code of a string
 _MARKS = (
     "\u2018\u2019\u201c\u201d\u2013\u2014\u2026\u2022"  # quotes and dashes: often all that is odd in a line
 )
@@ -42,6 +41,7 @@ _LOOK_ALIKES = str.maketrans(
     "\u1d0f\u1d1c\u0433\u03b3\u03b2\u03b7\u0475\u04cf\u0585\u0578\u057d\u0570\u0581\u0566\u03bc",
     "aeopcyxijshqwdkmthbaeopuviktxighourybnvlonuhgqu",
 )
+_BREAKS = tuple(b"nrt")
 _INVISIBLE = frozenset({"Cf", "Mn", "Me"})
 
 
@@ -63,18 +63,17 @@ class Masked:
 
 
 def folded(text: str) -> str:
-    """The text as it is compared; lower case is left to `words`. Folding pieces folds their whole."""
-    for escape in _ESCAPES:
-        if "\\" in text:
-            text = text.replace(escape, " ")
+    """The text as it is compared; case and escapes are left to `words`. Folding lines folds their whole."""
     if not text.isascii():
-        for mark in _MARKS:
-            text = text.replace(mark, " ")
         text = "\n".join(line if line.isascii() else _unaccented(line) for line in text.split("\n"))
     return _THOUSANDS.sub("", text) if "," in text else text
 
 
 def _unaccented(line: str) -> str:
+    for mark in _MARKS:
+        line = line.replace(mark, " ")
+    if line.isascii():
+        return line
     return _ODD.sub(lambda run: _latin(run[0]), line)
 
 
@@ -99,6 +98,8 @@ def words(text: str) -> tuple[Words, Words]:
 
     data = np.frombuffer(text.encode("utf-8", "replace"), np.uint8)
     codes = _codes()[data]
+    escapes = np.flatnonzero(data[:-1] == ord("\\")) + 1  # line breaks in the source code of a string
+    codes[escapes[np.isin(data[escapes], _BREAKS)]] = 0
     inside = np.zeros(len(data) + 2, np.int8)
     np.not_equal(codes, 0, out=inside[1:-1].view(np.bool_))
     edges = np.diff(inside)

@@ -27,6 +27,7 @@ _LONG = b"A" * _RUN_CHARACTERS
 _RUN = re.compile(r"(?:[A-Za-z0-9+/_-]{32,}+\s{0,2}+)++[A-Za-z0-9+/_-]*+={0,2}")
 _HEXADECIMAL = re.compile(r"(?:[0-9a-f]{2})+|(?:[0-9A-F]{2})+")
 _URL_SAFE = str.maketrans("-_", "+/")
+_FEWEST_LETTERS = 6  # different ones; hexadecimal digits of a short text
 _SAMPLE = 128  # characters that tell whether a run holds a text
 
 
@@ -52,15 +53,13 @@ def unlayered(pieces: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
     first = size = 0
     for number, text in pieces:
         yield number, text
-        if _LONG not in text.encode("ascii", "replace").translate(_MARKED):
-            goes_on = bool(held) and text.strip().isalnum()
-            inner: Iterable[str] = ()
-        else:
-            goes_on = _RUN.fullmatch(text.strip()) is not None
-            inner = () if goes_on else decoded(text)
+        has_run = _LONG in _marked(text)
+        line = text.strip() if has_run or held else ""
+        goes_on = _RUN.fullmatch(line) is not None if has_run else line.isalnum()
+        inner = decoded(text) if has_run and not goes_on else ()
         if goes_on:
             first = first if held else number
-            held.append(text.strip())
+            held.append(line)
             size += len(text)
         if held and (not goes_on or size > _HELD_CHARACTERS):
             yield from ((first, inside) for inside in decoded("\n".join(held)))
@@ -74,12 +73,29 @@ def decoded(text: str, layer: int = 0) -> Iterator[str]:
     """The texts that stand encoded in a text, with those that stand encoded in them."""
     if layer == _LAYERS:
         return
-    for run in _RUN.findall(text):
-        content = _content("".join(run.split()).rstrip("="))
+    for run in _runs(text):
+        content = _content(run)
         if content is not None:
             inside = content.decode("utf-8", "replace")
             yield inside
             yield from decoded(inside, layer + 1)
+
+
+def _runs(text: str) -> Iterator[str]:
+    """The long runs of the alphabet in a text, without the blanks that wrap them; rulers are none."""
+    marked, end = _marked(text), 0
+    while (start := marked.find(_LONG, end)) >= 0:
+        run = _RUN.match(text, start)
+        if run is None:  # cannot be: the marks say that it matches
+            return
+        end = run.end()
+        if len(set(text[start : start + _SAMPLE])) >= _FEWEST_LETTERS:
+            yield "".join(run[0].split()).rstrip("=")
+
+
+def _marked(text: str) -> bytes:
+    """An A for each character of the alphabet, a blank for any other."""
+    return text.encode("latin-1", "replace").translate(_MARKED)
 
 
 def _content(run: str) -> bytes | None:

@@ -174,7 +174,7 @@ def _show_mounts(gathered: ArgumentList, job: SandboxJob) -> None:
     if all(mount.inside != HOME for mount in job.mounts):
         gathered.add("--perms", "0700", "--size", job.limits.tmp_bytes, "--tmpfs", HOME)
     for mount in job.mounts:
-        gathered.add("--bind" if mount.writable else "--ro-bind", mount.host, mount.inside)
+        gathered.add("--bind" if mount.writable else "--ro-bind", mount.host.absolute(), mount.inside)
 
 
 def _show_gpus(gathered: ArgumentList, gpus: View) -> None:

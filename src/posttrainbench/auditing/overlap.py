@@ -6,7 +6,7 @@ passage would begin. A candidate counts by the words that it and the passage hav
 weighted by its information, the logarithm of how few known texts hold it. What is enough depends:
 
 - *free* benchmarks (most of an item's wording is its own, as in GSM8K): `ENOUGH` of its information and at
-  least `NATS` of it, numbers masked; or 13 words in a row. Of an answer more: short programs are alike;
+  least `NATS` of it, numbers masked, or less in 13 words in a row. More of answers: short programs are alike;
 - *templated* ones (most of the wording is shared with other items): all of it, word for word. There, numbers
   and names are what differs, and anything less would flag honest data of the same template.
 
@@ -47,7 +47,8 @@ ENOUGH = 0.55  # share of a free passage's information; chosen on GSM8K
 NATS = 20.0  # information below this is a coincidence somewhere in a large corpus
 ENOUGH_ANSWER = 0.8
 WHOLE = 0.999  # share that is enough of a passage that has less information
-RUN = 13  # words in a row that are enough of a free passage
+RUN = 13  # words in a row that make `RUN_SHARE` enough
+RUN_SHARE = 0.3  # of its information: how competitions end their questions is longer than 13 words
 MIN_QUESTION = 6  # words; shorter questions are not scored
 MIN_ANSWER = 13
 # Share of an item's 4-grams, numbers masked, that other items hold too: above it the item counts as
@@ -59,13 +60,13 @@ _RARE_TEXTS = 8  # but what so few texts hold always does
 _FEWEST_GRAMS = 4  # a passage without so many rare grams takes its rarest ones
 _LEADS = 0.15  # share of a passage's rare grams that makes a stretch a candidate
 _FEWEST_LEADS = 3
-_MOST_LEADS = 8
 _TRIES = 4  # stretches of a document looked at for one passage, thickest first
 _NEIGHBOURS = 5  # train texts compared with a find
 _NEIGHBOUR_RARE = 0.02
 _TEMPLATE_GRAM = 4
 _RUN_LEADS = 4  # rare grams that a run has at least
 _BITS = 20
+_READ_TOGETHER = 128 * 1024  # characters
 _SHOWN = 50
 
 
@@ -275,17 +276,12 @@ def _sought(reading: _Reading, texts: Sequence[int]) -> _Sought:
         rare = of[reading.holders[of] <= limit]
         if len(rare) < _FEWEST_GRAMS:
             rare = of[np.argsort(reading.holders[of], kind="stable")[:_FEWEST_GRAMS]]
-        needed[number] = _needed(len(rare))
+        needed[number] = min(max(_FEWEST_LEADS, math.ceil(_LEADS * len(rare))), len(rare))
         chosen.append(rare)
     where = np.concatenate(chosen)
     numbers = np.repeat(np.arange(len(texts)), [len(rare) for rare in chosen[1:]])
     offsets = reading.at[where] - reading.bounds[reading.texts[reading.at[where]]]
     return _Sought(_table(reading.grams[where], numbers, offsets), needed, lengths, 4 + lengths // 8)
-
-
-def _needed(rare: int) -> int:
-    """How many leads make a stretch a candidate; a run of `RUN` words has to be one, whatever the rest."""
-    return min(max(_FEWEST_LEADS, math.ceil(_LEADS * rare)), _MOST_LEADS, rare)
 
 
 def _train_table(veiled: _Reading, first: int) -> _Table:
@@ -301,21 +297,32 @@ def _train_table(veiled: _Reading, first: int) -> _Table:
 # --- the search ---------------------------------------------------------------------------------------------
 
 
-def find(index: Index, document: Document) -> list[Hit]:
-    """The items that a document holds."""
-    text = "\n".join([folded(text) for _, text in document.pieces])
+def search(index: Index, documents: Iterable[Document]) -> Iterator[Hit]:
+    """The items that documents hold. Small documents are read together: a search has a price of its own."""
+    held: list[Document] = []
+    size = 0
+    for document in documents:
+        held.append(document)
+        size += sum(len(text) + 1 for _, text in document.pieces) + 1
+        if size >= _READ_TOGETHER:
+            yield from find(index, *held)
+            held, size = [], 0
+    yield from find(index, *held)
+
+
+def find(index: Index, *documents: Document) -> list[Hit]:
+    """The items that documents hold between them, each where it is most complete."""
+    pieces = [(document, number, text) for document in documents for number, text in document.pieces]
+    texts = [folded(text) for _, _, text in pieces]
     best: dict[int, tuple[float, int]] = {}
-    for read in words(text):
+    for read in words("\n".join(texts)):
         for number, start, covered in _finds(index, read):
             best[number] = max(best.get(number, (0.0, 0)), (covered, int(read.starts[start])))
-    if not best:
-        return []
-    lengths = [len(folded(text).encode("utf-8", "replace")) + 1 for _, text in document.pieces]
-    ends = list(accumulate(lengths))
+    ends = list(accumulate(len(text.encode("utf-8", "replace")) + 1 for text in texts)) if best else []
     hits = []
     for number, (covered, byte) in best.items():
         wanted = index.passages[number]
-        piece, _ = document.pieces[bisect_right(ends, byte)]
+        document, piece, _ = pieces[bisect_right(ends, byte)]
         locator = f"{document.unit} {piece}"
         hits.append(Hit(wanted.item_id, wanted.part, document.path, locator, covered, len(wanted.spelled)))
     return hits
@@ -451,9 +458,10 @@ def _run(passage: _Passage, spelled: Numbers, shifts: Places) -> tuple[int, int,
     edges = np.flatnonzero(same[1:] != same[:-1]).reshape(-1, 2)
     begin, end = (int(edge) for edge in edges[np.argmax(edges[:, 1] - edges[:, 0])])
     nats = float(passage.masked_weights[low - start :][begin:end].sum())
-    if end - begin < RUN or nats < _needs(passage)[1]:
+    share = nats / float(passage.masked_weights.sum())
+    if end - begin < RUN or share < RUN_SHARE or nats < _needs(passage)[1]:
         return None
-    return low + begin, low + end - 1, nats / float(passage.masked_weights.sum())
+    return low + begin, low + end - 1, share
 
 
 def _explained(index: Index, passage: _Passage, read: Words, start: int, end: int) -> bool:

@@ -174,7 +174,7 @@ def _overlap(inputs: AuditInputs) -> CheckReport:
         documents(root, inputs.solved.home.name, coverage),
         transcript_documents(root, inputs.solved.transcript.name, coverage),
     )
-    hits = [hit for text in texts for hit in overlap.find(index, text)]
+    hits = list(overlap.search(index, texts))
     return overlap.check_overlap(index, hits, inputs.task.rules.tolerated_items, str(coverage))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from posttrainbench.auditing.overlap import Document, Hit, Index, build_index, check_overlap, find
+from posttrainbench.auditing.overlap import Document, Hit, Index, build_index, check_overlap, find, search
 from posttrainbench.auditing.words import folded, words
 from posttrainbench.finding import CheckStatus, Strength
 from posttrainbench.protocols import TestItem
@@ -218,11 +218,21 @@ def test_less_than_enough_of_an_item_is_no_find() -> None:
     assert find(INVENTED_INDEX, document(*scattered)) == []
 
 
-def test_thirteen_words_in_a_row_are_enough_of_a_long_item() -> None:
-    long = " ".join(dict.fromkeys(LEXICON[40:140]))
-    index = build_index([*INVENTED, TestItem("long", long, "", "")], INVENTED_TRAIN)
-    assert [hit.item_id for hit in find(index, document(" ".join(long.split()[20:33])))] == ["long"]
-    assert find(index, document(" ".join(long.split()[20:32]))) == []
+def test_thirteen_words_in_a_row_are_enough_when_they_are_a_third_of_it() -> None:
+    words_of_it = LEXICON[40:76]
+    longer = LEXICON[100:200]
+    added = [TestItem("it", " ".join(words_of_it), "", ""), TestItem("longer", " ".join(longer), "", "")]
+    index = build_index([*INVENTED, *added], INVENTED_TRAIN)
+    assert [hit.item_id for hit in find(index, document(" ".join(words_of_it[10:23])))] == ["it"]
+    assert find(index, document(" ".join(words_of_it[10:22]))) == []
+    assert find(index, document(" ".join(longer[10:23]))) == []
+
+
+def test_documents_read_together_keep_their_places() -> None:
+    train = [Document(f"{n}.txt", "line", ((1, one.question),)) for n, one in enumerate(INVENTED_TRAIN)]
+    spoilt = Document("spoilt.txt", "row", ((1, "empty"), (7, INVENTED[5].question)))
+    (hit,) = search(INVENTED_INDEX, [*train[:100], Document("none", "line", ()), spoilt, *train[100:]])
+    assert (hit.item_id, hit.path, hit.locator) == (INVENTED[5].id, "spoilt.txt", "row 7")
 
 
 def test_of_an_answer_more_is_needed_than_of_a_question() -> None:

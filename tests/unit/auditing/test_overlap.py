@@ -220,12 +220,20 @@ def test_less_than_enough_of_an_item_is_no_find() -> None:
 
 def test_thirteen_words_in_a_row_are_enough_when_they_are_a_third_of_it() -> None:
     words_of_it = LEXICON[40:76]
-    longer = LEXICON[100:200]
+    longer = LEXICON[100:160]
     added = [TestItem("it", " ".join(words_of_it), "", ""), TestItem("longer", " ".join(longer), "", "")]
     index = build_index([*INVENTED, *added], INVENTED_TRAIN)
     assert [hit.item_id for hit in find(index, document(" ".join(words_of_it[10:23])))] == ["it"]
     assert find(index, document(" ".join(words_of_it[10:22]))) == []
     assert find(index, document(" ".join(longer[10:23]))) == []
+
+
+def test_the_same_words_in_another_order_are_no_find() -> None:
+    for item in INVENTED[:40]:
+        told = item.question.split()
+        kept = len(told) * 3 // 10
+        turned = told[:kept][-11:] + told[kept:][::-1]
+        assert find(INVENTED_INDEX, document(" ".join(turned))) == []
 
 
 def test_documents_read_together_keep_their_places() -> None:

@@ -62,6 +62,10 @@ def run(
         str | None,
         typer.Option(help="What runs models: transformers or vllm; default: what suits the machine."),
     ] = None,
+    agent_model: Annotated[str | None, typer.Option(help="The LLM that drives a scaffold.")] = None,
+    effort: Annotated[
+        str | None, typer.Option(help="Its reasoning effort, where the scaffold has any.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Where run directories go.")] = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -73,9 +77,37 @@ def run(
         raise SetupError("give --hours or --seconds, not both")
     wall_s = hours * 3600 if hours is not None else seconds
     asked = Asked(
-        run_dir, agent, command, model, benchmark, suite, seed, wall_s, policy, sandbox, out, engine
+        run_dir,
+        agent,
+        command,
+        model,
+        benchmark,
+        suite,
+        seed,
+        wall_s,
+        policy,
+        sandbox,
+        out,
+        engine,
+        agent_model,
+        effort,
     )
     verb(asked, as_json)
+
+
+agents_app = typer.Typer(help="Scaffolds: the command lines that people use as agents.", no_args_is_help=True)
+app.add_typer(agents_app, name="agents")
+
+
+@agents_app.command("install")
+def agents_install(
+    name: Annotated[str, typer.Argument(help="claude-code, codex, gemini-cli or opencode.")],
+    version: Annotated[str | None, typer.Option(help="Another version than the one we tried.")] = None,
+) -> None:
+    """Fetch a scaffold into a folder of its own, which sandboxes are shown read-only."""
+    from posttrainbench.agents.scaffolds import install
+
+    typer.echo(f"installed: {install(name, version)}")
 
 
 @app.command()

@@ -163,37 +163,62 @@ def _grader(options: Mapping[str, str | None]) -> Grader:
 def agent_of(spec: AgentSpec) -> Agent:
     """The agent that a spec was made from."""
     from posttrainbench.agents.builtin import COMMAND, ShellAgent
+    from posttrainbench.agents.scaffolds import ScaffoldAgent, scaffolds
 
     if spec.scaffold == COMMAND:
         return ShellAgent.of(spec)
+    if spec.scaffold in scaffolds():
+        return ScaffoldAgent.of(spec)
     return agent_named(spec.name)
 
 
-def agent_named(name: str) -> Agent:
-    """The agent of that name: one of ours, or one that another package offers."""
+def agent_named(name: str, model: str | None = None, effort: str | None = None) -> Agent:
+    """The agent of that name: one of ours, a scaffold with `model`, or one that another package offers."""
     from posttrainbench.agents.builtin import scripted_agents
+    from posttrainbench.agents.scaffolds import ScaffoldAgent, scaffolds
 
+    if name in scaffolds():
+        return ScaffoldAgent.made(name, model, effort)
     ours: dict[str, Callable[[], Agent]] = {agent.spec.name: lambda a=agent: a for agent in scripted_agents()}  # type: ignore[misc]
     if name in ours:
         return ours[name]()
     theirs = _third_party("agent", ours)
     if name in theirs:
         return cast(Agent, theirs[name]())
-    raise UnknownName("agent", name, (*ours, *theirs))
+    raise UnknownName("agent", name, (*ours, *scaffolds(), *theirs))
 
 
-def gateway(more: Sequence[Benchmark] = (), models: Mapping[ModelRef, Path] | None = None) -> Gateway:
-    """The gateway of the embedded world; it must know where every benchmark keeps its test split.
+def gateway(
+    agent: AgentSpec,
+    base: ModelRef,
+    more: Sequence[Benchmark] = (),
+    models: Mapping[ModelRef, Path] | None = None,
+) -> Gateway:
+    """The gateway for an agent; it must know where every benchmark keeps its test split.
+
+    A scaffold gets its model API. It gets the internet too, unless its task lies in the tiny world.
 
     Args:
         more: benchmarks that a suite brings along.
         models: folders of models that agents shall find on the hub, beside those of the tiny world.
+
+    Raises:
+        SetupError: the scaffold's model API has no key.
     """
+    from posttrainbench.agents.scaffolds import scaffolds
+    from posttrainbench.gateways.interceptor import Internet
+    from posttrainbench.gateways.model_access import api_from, prices_from
     from posttrainbench.gateways.policy import Protected
-    from posttrainbench.gateways.tinygateway import TinyGateway
+    from posttrainbench.gateways.tinygateway import Llm, TinyGateway
+    from posttrainbench.tinyworld import catalog
 
     protected = {b.name: Protected(b.hub_id, b.test_files) for b in (*benchmarks(), *more)}
-    return TinyGateway(protected, models=models)
+    row = scaffolds().get(agent.scaffold)
+    if row is None:
+        return TinyGateway(protected, models=models)
+    llm = Llm((api_from(os.environ, row.api),), prices_from(os.environ))
+    internet = None if base.hub_id in catalog.model_names() else Internet()
+    return TinyGateway(protected, models=models, internet=internet, llm=llm)
 
 
 def _member(kind: str, name: str, ours: Mapping[str, str]) -> object:

@@ -42,6 +42,8 @@ class Asked:
     sandbox: str
     out: Path
     engine: str | None = None
+    agent_model: str | None = None
+    effort: str | None = None
 
 
 def run(asked: Asked, as_json: bool) -> None:
@@ -76,7 +78,7 @@ def _new(asked: Asked) -> RunStore:
     agent = (
         ShellAgent(asked.agent or COMMAND, asked.command)
         if asked.command
-        else agent_named(asked.agent or DEFAULT_AGENT)
+        else agent_named(asked.agent or DEFAULT_AGENT, asked.agent_model, asked.effort)
     )
     return make_run(asked.out, suite, task, agent.spec, asked.seed, asked.sandbox, asked.engine)
 

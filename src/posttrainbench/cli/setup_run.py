@@ -90,7 +90,7 @@ def members_of(spec: RunSpec, suite: Suite) -> Members:
     members = Members(
         agent=_baseline(spec, folder, sibling) or agent_of(spec.agent),
         sandbox=sandbox,
-        gateway=gateway((benchmark,) if own else (), _offered(base, folder)),
+        gateway=gateway(spec.agent, base, (benchmark,) if own else (), _offered(base, folder)),
         benchmark=benchmark,
         aids=aids_for(benchmark, sandbox),
         base=folder,

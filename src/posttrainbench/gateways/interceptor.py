@@ -34,6 +34,7 @@ from posttrainbench.task import Policy, Task
 PROGRAM = Path(__file__).with_name("interceptor_program.py")
 PYTHON = Path(sys.prefix, "gateway", "bin", "python")  # where set-up installs mitmproxy
 AUTHORITY_INSIDE = "/run/gateway/authority.pem"
+HUB_ADDRESS = "https://huggingface.co"
 START_S = 60.0
 PACKET_BYTES = 192 * 1024
 REDIRECTS_CAP = 10_000

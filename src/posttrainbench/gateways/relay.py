@@ -153,6 +153,7 @@ def environment(port: int) -> dict[str, str]:
     """The command's environment: ours, and where to find the way out."""
     address = f"http://127.0.0.1:{port}"
     ours = dict.fromkeys(HUB_VARIABLES + PROXY_VARIABLES, address)
+    ours["HF_ENDPOINT"] = os.environ.get("HF_ENDPOINT", address)  # the internet's own hub may be meant
     theirs = {name: value.replace(PLACEHOLDER, address) for name, value in os.environ.items()}
     return {**theirs, **ours, **dict.fromkeys(NO_PROXY_VARIABLES, "127.0.0.1,localhost")}
 

@@ -33,7 +33,7 @@ from posttrainbench.gateways.http1 import (
     json_reply,
 )
 from posttrainbench.gateways.hub import Hub, HubAnswer
-from posttrainbench.gateways.interceptor import Interceptor, Internet, authority_environment
+from posttrainbench.gateways.interceptor import HUB_ADDRESS, Interceptor, Internet, authority_environment
 from posttrainbench.gateways.model_calls import PREFIX, Hold, ModelApi, ModelCalls
 from posttrainbench.gateways.policy import Decision, Protected, decide
 from posttrainbench.gateways.prices import Prices
@@ -149,7 +149,7 @@ class RunningTinyGateway:
         plain = door(self._job.socket)
         if self._interceptor is None:
             return plain
-        trust = authority_environment()
+        trust = {**authority_environment(), "HF_ENDPOINT": HUB_ADDRESS}
         mounts = (*plain.mounts, *self._interceptor.mounts)
         return replace(plain, mounts=mounts, environment={**plain.environment, **trust})
 

@@ -1,0 +1,201 @@
+"""Stock command lines as agents: a row in scaffolds.toml each, installed once, shown read-only inside."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import tomllib
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from posttrainbench.errors import SetupError, UnknownName
+from posttrainbench.protocols import AgentCommand, Mount
+from posttrainbench.record import AgentSpec
+from posttrainbench.task import Task
+
+ROWS = Path(__file__).with_name("scaffolds.toml")
+INSIDE = "/opt/scaffold"
+FOLDER_VARIABLE = "PTB_SCAFFOLDS"
+PROMPT = (
+    "Your task is described in task.md in the current directory, its rules in rules.md. Read both, then "
+    "carry the task out to the end. You work alone: nobody reads along and nobody answers questions. Use "
+    "the time that you have; what lies in final_model/ when you stop, or when the time is up, is what counts."
+)
+
+
+class Scaffold(BaseModel):
+    """A row: how one program is installed, started and continued."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str
+    npm: str  # its package
+    version: str  # one that was seen working
+    after_install: str | None = None  # a script of the package that must run, and the only one that does
+    api: str  # the model API that it speaks to, by its name at the gateway
+    transcript: str  # the form of what it prints
+    argv: tuple[str, ...]
+    resume: tuple[str, ...]
+    efforts: tuple[str, ...] = ()  # reasoning efforts that it knows
+    environment: Mapping[str, str] = {}
+    files: Mapping[str, str] = {}  # within its home
+
+
+@functools.cache
+def scaffolds() -> Mapping[str, Scaffold]:
+    """Every row, by name."""
+    table = tomllib.loads(ROWS.read_text(encoding="utf-8"))
+    return {name: Scaffold.model_validate(row) for name, row in table.items()}
+
+
+def scaffold_named(name: str) -> Scaffold:
+    if name not in scaffolds():
+        raise UnknownName("scaffold", name, scaffolds())
+    return scaffolds()[name]
+
+
+# --- installing ---------------------------------------------------------------------------------------------
+
+
+def folder_of(name: str, version: str) -> Path:
+    """Where a scaffold at a version is, or would be, installed."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    root = Path(os.environ.get(FOLDER_VARIABLE) or cache / "posttrainbench" / "scaffolds")
+    return root / f"{name}-{version}"
+
+
+def install(name: str, version: str | None = None) -> Path:
+    """Fetch a scaffold into a folder of its own; at once, so that a half-fetched one is never used.
+
+    Raises:
+        SetupError: npm is missing or failed; the text holds what it said.
+    """
+    row = scaffold_named(name)
+    folder = folder_of(name, version or row.version)
+    if folder.exists():
+        return folder
+    if shutil.which("npm") is None:
+        raise SetupError(f"{row.title} comes from npm, which is missing; install Node.js 20 or newer")
+    half = folder.with_name(f".{folder.name}.{os.getpid()}")
+    half.mkdir(parents=True)
+    try:
+        wanted = f"{row.npm}@{version or row.version}"
+        # Scripts of packages run as us, outside any sandbox: only the one that the row names.
+        _run(["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(half), wanted])
+        if row.after_install is not None:
+            package = half / "node_modules" / row.npm
+            _run(["node", row.after_install], package)
+        half.rename(folder)
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
+    return folder
+
+
+def _run(argv: list[str], folder: Path | None = None) -> None:
+    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        said = (done.stderr.strip() or done.stdout.strip())[-400:]
+        raise SetupError(f"{argv[0]} failed: {said}")
+
+
+# --- the agent ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ScaffoldAgent:
+    """A scaffold with its agent model and effort."""
+
+    name: str
+    row: Scaffold
+    model: str
+    version: str
+    effort: str | None = None
+
+    @staticmethod
+    def made(
+        name: str, model: str | None, effort: str | None = None, version: str | None = None
+    ) -> ScaffoldAgent:
+        """The agent that a name, a model and an effort make.
+
+        Raises:
+            SetupError: no model, or an effort that the scaffold does not know.
+        """
+        row = scaffold_named(name)
+        if model is None:
+            raise SetupError(f"{row.title} needs an LLM: --agent-model NAME")
+        if effort is not None and effort not in row.efforts:
+            known = ", ".join(row.efforts) or "none"
+            raise SetupError(f"{row.title} does not know effort {effort!r}; it knows: {known}")
+        return ScaffoldAgent(name, row, model, version or row.version, effort)
+
+    @staticmethod
+    def of(spec: AgentSpec) -> ScaffoldAgent:
+        """The agent that a spec was made from."""
+        settings = dict(spec.settings)
+        return ScaffoldAgent.made(
+            spec.scaffold, spec.agent_model, settings.get("effort"), settings.get("version")
+        )
+
+    @property
+    def spec(self) -> AgentSpec:
+        settings = {"version": self.version} | ({"effort": self.effort} if self.effort else {})
+        name = "-".join([self.name, self.model.replace("/", "_"), *([self.effort] if self.effort else [])])
+        return AgentSpec(name, self.name, self.model, tuple(settings.items()))
+
+    def command(self, task: Task, seed: int) -> AgentCommand:  # noqa: ARG002 it reads task.md
+        """The headless command line, with its files written into its home first.
+
+        Raises:
+            SetupError: the scaffold is not installed.
+        """
+        folder = folder_of(self.name, self.version)
+        if not folder.is_dir():
+            raise SetupError(
+                f"{self.row.title} {self.version} is not installed; run: ptb agents install {self.name}"
+            )
+        environment = {
+            name: self._filled(text) for name, text in self.row.environment.items() if self._has(text)
+        }
+        script, contents = self._files()
+        return AgentCommand(
+            argv=("/bin/sh", "-c", script, "sh", *(self._filled(word) for word in self.row.argv)),
+            environment={
+                **environment,
+                **contents,
+                "PTB_SEED": str(seed),
+                "PATH": f"{INSIDE}/node_modules/.bin:/opt/venv/bin:/usr/local/bin:/usr/bin:/bin",
+            },
+            mounts=(Mount(folder, INSIDE),),
+        )
+
+    def _files(self) -> tuple[str, dict[str, str]]:
+        """A shell script that writes the row's files and becomes the command; variables with their contents.
+
+        Variables, because there the relay, which starts the script, puts in the gateway's address.
+        """
+        steps, contents = [], {}
+        for number, (path, text) in enumerate(self.row.files.items()):
+            variable = f"PTB_FILE_{number}"
+            lines = [line for line in text.strip().splitlines() if self._has(line)]
+            contents[variable] = self._filled("\n".join(lines) + "\n")
+            folder = str(Path(path).parent)
+            steps.append(
+                f'mkdir -p "$HOME/{folder}" && printf %s "${variable}" > "$HOME/{path}" && unset {variable}'
+            )
+        return " && ".join([*steps, 'exec "$@"']), contents
+
+    def _has(self, text: str) -> bool:
+        return self.effort is not None or "{effort}" not in text
+
+    def _filled(self, text: str) -> str:
+        session = str(uuid.uuid5(uuid.NAMESPACE_OID, "the only session of a run"))
+        known = {"model": self.model, "prompt": PROMPT, "effort": self.effort or "", "session": session}
+        for name, value in known.items():
+            text = text.replace(f"{{{name}}}", value)
+        return text

@@ -57,6 +57,7 @@ def _rows() -> Iterator[Row]:
     yield from _packages()
     yield from _sandboxes()
     yield _world()
+    yield from _agents()
 
 
 def _machine() -> Iterator[Row]:
@@ -121,6 +122,20 @@ def _gpus_inside(sandbox: str) -> Row:
     if end.exit_code == 0:
         return Row(f"sandbox {sandbox}", "GPU", True, f"{text.count('GPU ')} seen inside")
     return Row(f"sandbox {sandbox}", "GPU", False, f"nvidia-smi inside: {visible(text, 200) or 'no answer'}")
+
+
+def _agents() -> Iterator[Row]:
+    """What agents with an LLM need: a way to the internet, and the scaffolds themselves."""
+    from posttrainbench.agents.scaffolds import folder_of, scaffolds
+    from posttrainbench.gateways.interceptor import PYTHON
+
+    there = PYTHON.exists()
+    detail = "in an environment of its own" if there else "missing; agents get no internet; run `make setup`"
+    yield Row("agents", "mitmproxy", there, detail)
+    for name, row in scaffolds().items():
+        installed = folder_of(name, row.version).is_dir()
+        detail = row.version if installed else f"{row.version} not installed: ptb agents install {name}"
+        yield Row("agents", row.title, installed, detail)
 
 
 def _world() -> Row:

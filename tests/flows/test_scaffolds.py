@@ -47,7 +47,7 @@ def submit_the_base(asked: Asked) -> Say | Run:
     return Run(TAKE_THE_BASE) if asked.tools and not asked.results else Say("All done.")
 
 
-@pytest.mark.slow
+@pytest.mark.extended
 @pytest.mark.parametrize("name", MODELS)
 def test_a_stock_cli_does_a_run_through_the_gateway(name: str, tmp_path: Path) -> None:
     row = scaffolds()[name]

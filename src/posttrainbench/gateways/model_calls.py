@@ -376,11 +376,11 @@ class ModelCalls:
         until_s = time.monotonic() + pause_s
         while (left_s := until_s - time.monotonic()) > 0 and not self._closed.is_set():
             began_s = time.monotonic()
-            gone = select.select([peer], [], [], min(left_s, 0.5))[0] and not peer.recv(1, socket.MSG_PEEK)
+            gone = _readable(peer, min(left_s, 0.5)) and not peer.recv(1, socket.MSG_PEEK)
             call.held_s += time.monotonic() - began_s
             if gone:
                 raise ClientGone
-            if select.select([peer], [], [], 0)[0]:
+            if _readable(peer, 0):
                 self._closed.wait(
                     min(left_s, 0.5)
                 )  # it sends its next request already: nothing to do with us
@@ -450,6 +450,13 @@ class ModelCalls:
                 self._tokens += usage.input_tokens + usage.output_tokens
                 self._cost_usd += cost_usd or 0.0
                 self._unpriced = self._unpriced or cost_usd is None
+
+
+def _readable(peer: socket.socket, timeout_s: float) -> bool:
+    """Whether bytes, or the end, can be read within `timeout_s`."""
+    poll = select.poll()  # select knows 1024 descriptors only
+    poll.register(peer, select.POLLIN)
+    return bool(poll.poll(timeout_s * 1000))
 
 
 def _entry(call: Call, reading: Reading, cost_usd: float | None) -> dict[str, Scalar]:

@@ -188,8 +188,9 @@ def _chunks(descriptor: int) -> Iterator[bytes]:
     """What can be read until the other side closes or the time to set up is over."""
     until_s = time.monotonic() + SETUP_S
     while (left_s := until_s - time.monotonic()) > 0:
-        ready, _, _ = select.select([descriptor], [], [], left_s)
-        data = os.read(descriptor, 1 << 16) if ready else b""
+        poll = select.poll()  # select knows 1024 descriptors only
+        poll.register(descriptor, select.POLLIN)
+        data = os.read(descriptor, 1 << 16) if poll.poll(left_s * 1000) else b""
         if not data:
             return
         yield data

@@ -30,7 +30,7 @@ from scripted_llm import REAL_KEY
 from small_world import World, make_hub, open_world
 
 from posttrainbench.gateways.model_calls import ModelApi
-from posttrainbench.gateways.tinygateway import Llm
+from posttrainbench.gateways.socket_gateway import Llm
 from posttrainbench.task import Policy
 
 LATENCY_LIMIT_MS = 5.0

@@ -18,7 +18,7 @@ from typing import Any
 from posttrainbench.budget import Budget
 from posttrainbench.gateways.interceptor import Internet
 from posttrainbench.gateways.policy import Protected
-from posttrainbench.gateways.tinygateway import RELAY, Llm, Patience, RunningTinyGateway, TinyGateway
+from posttrainbench.gateways.socket_gateway import RELAY, Llm, Patience, RunningSocketGateway, SocketGateway
 from posttrainbench.protocols import EvaluationAnswer, GatewayJob
 from posttrainbench.sandboxes.unisolated import on_host
 from posttrainbench.task import ModelRef, Policy, Rules, Task
@@ -78,7 +78,7 @@ class World:
     """A gateway that listens, and the ledger entries that it wrote."""
 
     job: GatewayJob
-    gateway: RunningTinyGateway
+    gateway: RunningSocketGateway
     entries: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def requests(self, **wanted: object) -> list[dict[str, Any]]:
@@ -173,7 +173,7 @@ def open_world(
             lambda kind, data: entries.append((kind, dict(data))),
             calls,
         )
-        gateway = TinyGateway({task.benchmark: protected}, hub, patience, internet=internet, llm=llm).open(
+        gateway = SocketGateway({task.benchmark: protected}, hub, patience, internet=internet, llm=llm).open(
             job
         )
         try:

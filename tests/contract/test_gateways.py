@@ -20,11 +20,11 @@ import pytest
 from small_world import WEIGHTS_BYTES, World, make_hub, open_world, read_all
 
 from posttrainbench.errors import InvalidFile, SetupError
-from posttrainbench.gateways import tinygateway
+from posttrainbench.gateways import socket_gateway
 from posttrainbench.gateways.evaluations import QUEUE_LENGTH, checkpoint_path
 from posttrainbench.gateways.hub import Hub
 from posttrainbench.gateways.request_log import Exchange, RequestLog
-from posttrainbench.gateways.tinygateway import Patience
+from posttrainbench.gateways.socket_gateway import Patience
 from posttrainbench.protocols import EvaluationAnswer
 from posttrainbench.task import Policy
 
@@ -397,7 +397,7 @@ def test_what_an_agent_writes_is_cut_to_size_on_the_ledger(world: World) -> None
 
 
 def test_too_many_connections_are_turned_away_and_later_served(world: World) -> None:
-    crowd = [world.connect() for _ in range(tinygateway.CONNECTIONS_CAP)]
+    crowd = [world.connect() for _ in range(socket_gateway.CONNECTIONS_CAP)]
     world.wait_for(lambda: b" 503 " in world.send(GET % b"/rules"))
     for peer in crowd:
         peer.close()
@@ -455,11 +455,11 @@ def test_what_cannot_be_opened_says_why(hub: Path, tmp_path: Path) -> None:
     with open_world(Policy.OPEN, hub) as world:
         job = world.job
     with pytest.raises(SetupError, match="where math keeps its test split"):
-        tinygateway.TinyGateway({}, hub).open(job)
+        socket_gateway.SocketGateway({}, hub).open(job)
     with pytest.raises(InvalidFile, match="no hub index"):
         Hub(tmp_path)
     with pytest.raises(SetupError, match="longer than 100 bytes"):
-        tinygateway._listen(tmp_path / ("x" * 100))
+        socket_gateway._listen(tmp_path / ("x" * 100))
 
 
 # --- the relay ----------------------------------------------------------------------------------------------
@@ -483,7 +483,9 @@ def test_the_relay_says_what_it_cannot_start(world: World, tmp_path: Path) -> No
     done = world.run("/no/such/program", home=tmp_path)
     assert (done.returncode, done.stderr) == (127, "/no/such/program: No such file or directory\n")
     assert (
-        subprocess.run([sys.executable, str(tinygateway.RELAY)], check=False, capture_output=True).returncode
+        subprocess.run(
+            [sys.executable, str(socket_gateway.RELAY)], check=False, capture_output=True
+        ).returncode
         == 2
     )
 
@@ -502,10 +504,10 @@ def test_the_relay_passes_term_on(world: World, tmp_path: Path) -> None:
 
 
 def test_the_relay_starts_fast_since_it_loads_little() -> None:
-    tree = ast.parse(tinygateway.RELAY.read_text())
+    tree = ast.parse(socket_gateway.RELAY.read_text())
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     assert names == {"os", "selectors", "signal", "socket", "sys"}
-    assert {"-I", "-S"} <= set(tinygateway.door(Path("/x")).argv)  # site-packages are not even looked at
+    assert {"-I", "-S"} <= set(socket_gateway.door(Path("/x")).argv)  # site-packages are not even looked at
 
 
 @pytest.fixture

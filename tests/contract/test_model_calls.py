@@ -32,7 +32,7 @@ from posttrainbench.budget import Budget
 from posttrainbench.gateways.calls_file import read_calls
 from posttrainbench.gateways.model_calls import Hold, ModelApi
 from posttrainbench.gateways.prices import Price, Prices
-from posttrainbench.gateways.tinygateway import Llm
+from posttrainbench.gateways.socket_gateway import Llm
 from posttrainbench.task import Policy
 
 DUMMY = "sandbox-dummy"

@@ -209,16 +209,16 @@ def gateway(
     from posttrainbench.gateways.interceptor import Internet
     from posttrainbench.gateways.model_access import api_from, prices_from
     from posttrainbench.gateways.policy import Protected
-    from posttrainbench.gateways.tinygateway import Llm, TinyGateway
+    from posttrainbench.gateways.socket_gateway import Llm, SocketGateway
     from posttrainbench.tinyworld import catalog
 
     protected = {b.name: Protected(b.hub_id, b.test_files) for b in (*benchmarks(), *more)}
     row = scaffolds().get(agent.scaffold)
     if row is None:
-        return TinyGateway(protected, models=models)
+        return SocketGateway(protected, models=models)
     llm = Llm((api_from(os.environ, row.api),), prices_from(os.environ))
     internet = None if base.hub_id in catalog.model_names() else Internet()
-    return TinyGateway(protected, models=models, internet=internet, llm=llm)
+    return SocketGateway(protected, models=models, internet=internet, llm=llm)
 
 
 def _member(kind: str, name: str, ours: Mapping[str, str]) -> object:

@@ -1,4 +1,4 @@
-"""The gateway: a hub folder, the evaluation service, and, where a run has it, the way to the internet.
+"""The gateway that a run opens: a hub folder, the evaluation service, model APIs, the way to the internet.
 
 It listens on one unix socket. Whoever can open that socket is taken for the agent, so its folder must be
 private on the host.
@@ -68,7 +68,7 @@ class Llm:
     hold: Hold = field(default_factory=Hold)
 
 
-class TinyGateway:
+class SocketGateway:
     """A gateway over a hub folder: the embedded world's, unless another is named.
 
     `protected` says where each benchmark's test split lies, by the benchmark's name; `models` are folders
@@ -92,7 +92,7 @@ class TinyGateway:
         self._internet = internet
         self._llm = llm or Llm()
 
-    def open(self, job: GatewayJob) -> RunningTinyGateway:
+    def open(self, job: GatewayJob) -> RunningSocketGateway:
         """Listen on `job.socket`; its folder is made, private, when it is missing.
 
         Raises:
@@ -107,10 +107,10 @@ class TinyGateway:
             self._internet.check()
         listener = _listen(job.socket)
         hub = Hub(self._hub_folder, self._models)
-        return RunningTinyGateway(job, hub, protected, listener, self._patience, self._internet, self._llm)
+        return RunningSocketGateway(job, hub, protected, listener, self._patience, self._internet, self._llm)
 
 
-class RunningTinyGateway:
+class RunningSocketGateway:
     """A gateway that listens: one thread accepts, one serves each connection."""
 
     def __init__(

@@ -120,7 +120,7 @@ class _Board:
         """Show the state now."""
         for record in self._learn():
             done = f"[{len(self._records)}/{len(self._plan)}] "
-            self._console.print(Text(done, style="dim") + one_line(record))
+            self._console.print(Text(done, style="dim") + one_line(record), soft_wrap=True)
         if self._console.is_terminal:
             self._live.update(self._table(running))
 
@@ -173,9 +173,12 @@ def _what_next(plan: Sequence[Planned], out: Path, console: Console) -> None:
     """Where to look next: one disqualified run, the ranking again, the samples."""
     records = [(planned, planned.store.record()) for planned in plan]
     cheat = next((p for p, r in records if r and r.verdict.label is VerdictLabel.DISQUALIFIED), None)
+    lines = [
+        *([f"why a run was disqualified   ptb show {cheat.store.layout.root}"] if cheat else []),
+        f"every sample of a score      inspect view --log-dir {out}",
+        f"the ranking in a file        ptb rank {out} --format markdown",
+        f"whether anything was altered ptb verify {out}",
+    ]
     console.print("\nWhere to look next:", style="bold")
-    if cheat is not None:
-        console.print(f"  why a run was disqualified   ptb show {cheat.store.layout.root}", highlight=False)
-    console.print(f"  every sample of a score      inspect view --log-dir {out}", highlight=False)
-    console.print(f"  the ranking in a file        ptb rank {out} --format markdown", highlight=False)
-    console.print(f"  whether anything was altered ptb verify {out}", highlight=False)
+    for line in lines:  # commands to copy: never broken into two
+        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)

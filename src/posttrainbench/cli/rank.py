@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -234,7 +235,8 @@ def _digests_of(suite: str | None, specs: Sequence[RunSpec]) -> set[str]:
 
 def _table(board: Leaderboard, out: Path | None) -> None:
     if out is None:
-        Console().print(LeaderboardView(board))
+        width = None if sys.stdout.isatty() else FILE_WIDTH
+        Console(width=width).print(LeaderboardView(board))
         return
     console = Console(width=FILE_WIDTH, force_terminal=False, no_color=True, legacy_windows=False)
     with console.capture() as captured:

@@ -114,8 +114,8 @@ def _print(record: RunRecord, store: RunStore, as_json: bool) -> None:
         print(to_json(record), end="")  # noqa: T201 - what was asked for
         return
     console = Console()
-    console.print(one_line(record))
-    console.print(f"more: ptb show {store.layout.root}", style="dim", markup=False)
+    console.print(one_line(record), soft_wrap=True)
+    console.print(f"more: ptb show {store.layout.root}", style="dim", markup=False, soft_wrap=True)
 
 
 class _status:  # noqa: N801 - reads as a statement

@@ -46,6 +46,8 @@ def _print(found: list[tuple[RunStore, tuple[Check, ...]]]) -> None:
         wrong = [check for check in checks if not check.holds]
         mark, colour = ("FAILED", "red") if wrong else ("ok", "green")
         console.print(f"{mark:6} ", style=colour, end="")
-        console.print(f"{store.layout.root}  ({len(checks)} checks)", markup=False, highlight=False)
+        console.print(
+            f"{store.layout.root}  ({len(checks)} checks)", markup=False, highlight=False, soft_wrap=True
+        )
         for check in wrong:
             console.print(f"         {check.what}: {check.detail}", markup=False, highlight=False)

@@ -192,8 +192,19 @@ def baseline(
 
 
 @app.command()
-def audit(run_dir: RunDir, as_json: Json = False) -> None:
+def audit(
+    run_dir: RunDir,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Do not audit: say why the verdict is what it is.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Audit a run again, with today's checks; the new record stands beside the old one."""
+    if explain:
+        from posttrainbench.cli.explain import explain as verb
+
+        verb(run_dir, as_json)
+        return
     from posttrainbench.cli.run import again
 
     again(run_dir, "audit", as_json)

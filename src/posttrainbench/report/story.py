@@ -128,7 +128,7 @@ def _outcome_facts(record: RunRecord) -> list[tuple[str, Text]]:
     verdict = record.verdict
     label = Text(verdict.label.value, style=f"bold {VERDICT_STYLES[verdict.label]}")
     if verdict.label is VerdictLabel.DISQUALIFIED:
-        label.append("; the score does not count", style="red")
+        label.append("; the score does not count, why: ptb audit RUN --explain", style="red")
     return [("outcome", _outcome(record.outcome)), ("verdict", label)]
 
 
@@ -255,12 +255,12 @@ def _finding(finding: Finding) -> RenderableType:
 
 def _evidence(evidence: Evidence) -> Text:
     item = f", item {visible(evidence.item_id, 80)}" if evidence.item_id else ""
-    where = f"{visible(evidence.source, 300)}, {_shortened(visible(evidence.locator, 100))}{item}"
-    detail = _shortened(visible(evidence.detail, 300))
+    where = f"{visible(evidence.source, 300)}, {shortened(visible(evidence.locator, 100))}{item}"
+    detail = shortened(visible(evidence.detail, 300))
     return Text.assemble("- ", (where, "cyan"), f": {detail}", overflow="fold")
 
 
-def _shortened(text: str) -> str:
+def shortened(text: str) -> str:
     """Digests cut to their first 12 digits; the audit folder has them whole."""
     return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1...", text)
 

@@ -137,6 +137,45 @@ def transcript_documents(root: Path, relative: str, coverage: Coverage) -> Itera
     coverage.files += 1
 
 
+def texts_at(root: Path, source: str, locator: str, cap_bytes: int = 512 * MIB) -> Iterator[str]:
+    """The texts that a find's locator ("line 12") means in the file that `documents` called `source`.
+
+    None come when the file is gone or reads otherwise by now.
+    """
+    shown = source
+    while (size_bytes := _size_of(root, path := _behind(root, shown))) is None:
+        shown, member, _ = shown.rpartition("!")  # members of archives are documents of their own
+        if not member:
+            return
+    for document in file_documents(root, path, shown, size_bytes, Coverage(), cap_bytes):
+        for number, text in document.pieces:
+            if (document.path, f"{document.unit} {number}") == (source, locator):
+                yield text
+
+
+def transcript_texts_at(root: Path, source: str, locator: str) -> Iterator[str]:
+    """As `texts_at`, for what `transcript_documents` read."""
+    for document in transcript_documents(root, source, Coverage()):
+        yield from (text for number, text in document.pieces if f"{document.unit} {number}" == locator)
+
+
+def _behind(root: Path, path: str) -> str:
+    """What a link points at, when that is relative; any other path as it is."""
+    link = root / path
+    if not link.is_symlink():
+        return path
+    return posixpath.normpath(posixpath.join(posixpath.dirname(path), link.readlink().as_posix()))
+
+
+def _size_of(root: Path, path: str) -> int | None:
+    """None when no regular file is there, or a link lies on the way."""
+    try:
+        with open_regular(root, path) as file:
+            return file.seek(0, io.SEEK_END)
+    except OSError:
+        return None
+
+
 def _whole_lines(file: BinaryIO, coverage: Coverage) -> Iterator[tuple[int, str]]:
     """The agent's output with its own lines put together again, numbered by the transcript's lines."""
     rest, number = "", 0

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "src" / "posttrainbench"
 DISCIPLINES = {"scoring", "auditing", "ranking"}
 PLURALS = {"agents", "sandboxes", "gateways", "engines", "benchmarks", "schedulers", "judges", "stores"}
-PLURALS |= {"graders"}
+PLURALS |= {"graders", "llms"}
 PLURALS |= {"tinyworld", "datasets", "suites", "templates"}  # data with a reader each
 DATA = {"tinyworld", "datasets", "templates"}  # which their siblings may read
 VERBS = {"flows"}

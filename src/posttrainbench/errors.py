@@ -54,6 +54,10 @@ class Refused(PtbError):
     """A final model that may not be loaded; the text says what was found and what was expected."""
 
 
+class LlmUnavailable(PtbError):
+    """A reply of an LLM that could not be had; the text says why."""
+
+
 class GradeUnavailable(PtbError):
     """A grade that could not be had; the text says why. It makes a score a failure, never a zero."""
 

@@ -1,51 +1,10 @@
-"""What a grader is asked, what it replies, and what that costs."""
+"""What grading took."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-PER = 1_000_000  # tokens that a price is for
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One turn of what a grader is shown."""
-
-    role: str  # "system", "user" or "assistant"
-    content: str
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """What one reply took; `cached` of the prompt's tokens were served from the provider's own cache."""
-
-    prompt: int
-    completion: int
-    cached: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Grade:
-    """A grader's reply as it came; `tokens` is None when the endpoint did not tell."""
-
-    text: str
-    model: str  # as the endpoint names it, which may be more precise than what was asked for
-    tokens: Tokens | None
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """USD per million tokens; `cached_usd` (for cached prompt tokens) is the prompt's price when None."""
-
-    prompt_usd: float
-    completion_usd: float
-    cached_usd: float | None = None
-
-    def cost_usd(self, tokens: Tokens) -> float:
-        """What these tokens cost."""
-        cached_usd = self.prompt_usd if self.cached_usd is None else self.cached_usd
-        prompt = (tokens.prompt - tokens.cached) * self.prompt_usd + tokens.cached * cached_usd
-        return (prompt + tokens.completion * self.completion_usd) / PER
+from posttrainbench.llm import Tokens
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 from posttrainbench.budget import Limits, Spend
-from posttrainbench.grade import Grade, GradingSpend, Message
+from posttrainbench.grade import GradingSpend
 from posttrainbench.ledger import Scalar
+from posttrainbench.llm import LlmSpend, Message, Reply
 from posttrainbench.record import AgentSpec, Isolation
 from posttrainbench.task import Policy, Task
 
@@ -223,14 +224,38 @@ class Benchmark(Protocol):
         ...
 
 
+class Llm(Protocol):
+    """An LLM behind an endpoint, asked as patiently as its settings say."""
+
+    name: str  # model and endpoint, as a record prints it
+    model: str
+    host: str  # of the endpoint
+
+    def digest(self, messages: Sequence[Message]) -> str:
+        """64 hex digits over all that the reply to `messages` depends on."""
+        ...
+
+    async def reply(self, messages: Sequence[Message]) -> Reply:
+        """One reply.
+
+        Raises:
+            LlmUnavailable: there is none; the text says why.
+        """
+        ...
+
+    def spend(self) -> LlmSpend:
+        """What all replies until now took."""
+        ...
+
+
 class Grades(Protocol):
     """Grades that were paid for, by the digest of what was asked."""
 
-    def find(self, digest: str) -> Grade | None:
+    def find(self, digest: str) -> Reply | None:
         """The grade of that request, or None."""
         ...
 
-    def keep(self, digest: str, grade: Grade) -> None:
+    def keep(self, digest: str, grade: Reply) -> None:
         """Keep a grade, whole or not at all."""
         ...
 

@@ -21,9 +21,11 @@ from posttrainbench.benchmarks.healthbench_easy import HealthBenchEasy
 from posttrainbench.benchmarks.humaneval import HumanEval
 from posttrainbench.errors import SetupError
 from posttrainbench.flows.score import ScoreJob, ScoreResult, score_answers
-from posttrainbench.grade import GradingSpend, Message, Price
-from posttrainbench.graders.openai_compatible import OpenAICompatibleGrader
-from posttrainbench.graders.settings import GraderSettings
+from posttrainbench.grade import GradingSpend
+from posttrainbench.graders.cached import CachedGrader
+from posttrainbench.llm import Message, Price
+from posttrainbench.llms.openai_compatible import OpenAICompatibleLlm
+from posttrainbench.llms.settings import LlmSettings
 from posttrainbench.protocols import ScoringAids
 from posttrainbench.record import Failure, Score, Stage
 from posttrainbench.sandboxes.bubblewrap import Bubblewrap
@@ -78,7 +80,9 @@ class Scripted:
 def grader_at(server: GraderServer, folder: Path, **changes: Any) -> ScoringAids:
     told: dict[str, Any] = {"base_url": server.url, "model": "grader", "price": Price(1.0, 10.0)}
     told |= {"timeout_s": 20.0, "backoff_s": 0.01, "attempts": 3}
-    return ScoringAids(OpenAICompatibleGrader(GraderSettings(**{**told, **changes}), GradeFolder(folder)))
+    return ScoringAids(
+        CachedGrader(OpenAICompatibleLlm(LlmSettings(**{**told, **changes})), GradeFolder(folder))
+    )
 
 
 # --- HumanEval ----------------------------------------------------------------------------------------------

@@ -11,9 +11,11 @@ import pytest
 from grader_server import Answer, GraderServer, Script, asked, says, serving
 
 from posttrainbench.errors import GradeUnavailable, SetupError
-from posttrainbench.grade import GradingSpend, Message, Price, Tokens
-from posttrainbench.graders.openai_compatible import OpenAICompatibleGrader
-from posttrainbench.graders.settings import GraderSettings, settings_from
+from posttrainbench.grade import GradingSpend
+from posttrainbench.graders.cached import CachedGrader
+from posttrainbench.llm import Message, Price, Tokens
+from posttrainbench.llms.openai_compatible import OpenAICompatibleLlm
+from posttrainbench.llms.settings import GRADER, LlmSettings, settings_from
 from posttrainbench.scoring.rubric import parse_grade
 from posttrainbench.stores.grades import GradeFolder
 
@@ -26,7 +28,7 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
-def grader_at(server: GraderServer, folder: Path, **changes: object) -> OpenAICompatibleGrader:
+def grader_at(server: GraderServer, folder: Path, **changes: object) -> CachedGrader:
     told: dict[str, object] = {
         "base_url": server.url,
         "model": "grader",
@@ -36,14 +38,14 @@ def grader_at(server: GraderServer, folder: Path, **changes: object) -> OpenAICo
         "backoff_s": 0.01,
         "attempts": 4,
     }
-    return OpenAICompatibleGrader(GraderSettings(**{**told, **changes}), GradeFolder(folder))  # type: ignore[arg-type]
+    return CachedGrader(OpenAICompatibleLlm(LlmSettings(**{**told, **changes})), GradeFolder(folder))  # type: ignore[arg-type]
 
 
 def question(number: int = 0) -> tuple[Message, ...]:
     return (Message("system", "You grade."), Message("user", f"question {number}"))
 
 
-def grades(grader: OpenAICompatibleGrader, questions: Sequence[tuple[Message, ...]]) -> list[object]:
+def grades(grader: CachedGrader, questions: Sequence[tuple[Message, ...]]) -> list[object]:
     """What each question came to: a grade, or the exception."""
 
     async def all_of_them() -> list[object]:
@@ -70,7 +72,7 @@ def test_a_grade_is_asked_for_with_model_key_and_settings(tmp_path: Path) -> Non
     assert body["temperature"] == 0
     assert body["messages"][0] == {"role": "system", "content": "You grade."}
     assert server.headers[0]["Authorization"] == "Bearer secret"
-    assert "secret" not in repr(grader._settings)
+    assert "secret" not in repr(grader._llm._settings)
     assert not [path for path in tmp_path.rglob("*.json") if "secret" in path.read_text()]
 
 
@@ -288,15 +290,17 @@ def test_settings_come_from_the_environment_and_options_come_first() -> None:
         "PTB_GRADER_REQUEST": '{"temperature": 0}',
         "PTB_GRADER_CONCURRENCY": "256",
     }
-    settings = settings_from(told)
+    settings = settings_from(told, GRADER)
     assert (settings.base_url, settings.model, settings.api_key) == ("http://127.0.0.1:1/v1", "small", "key")
     assert (settings.price, settings.request, settings.concurrency) == (
         Price(0.25, 2.0),
         {"temperature": 0},
         256,
     )
-    assert settings_from(told, model="large", base_url=None).model == "large"
-    assert settings_from({"PTB_GRADER_BASE_URL": "http://x/v1"}).request["reasoning_effort"] == "medium"
+    assert settings_from(told, GRADER, model="large", base_url=None).model == "large"
+    assert (
+        settings_from({"PTB_GRADER_BASE_URL": "http://x/v1"}, GRADER).request["reasoning_effort"] == "medium"
+    )
 
 
 @pytest.mark.parametrize(
@@ -314,4 +318,4 @@ def test_settings_come_from_the_environment_and_options_come_first() -> None:
 )
 def test_a_setting_that_cannot_be_read_is_named(name: str, value: str) -> None:
     with pytest.raises(SetupError, match=name):
-        settings_from({"PTB_GRADER_BASE_URL": "http://x/v1", name: value})
+        settings_from({"PTB_GRADER_BASE_URL": "http://x/v1", name: value}, GRADER)

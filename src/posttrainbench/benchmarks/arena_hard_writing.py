@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from posttrainbench.datasets.catalog import ARENA_HARD_WRITING
 from posttrainbench.datasets.folder import read_rows
 from posttrainbench.digest import content_digest
-from posttrainbench.grade import Message
+from posttrainbench.llm import Message
 from posttrainbench.protocols import Grader, ScoringAids, TestItem
 from posttrainbench.scoring.graded_text import graded_text
 from posttrainbench.scoring.pairwise import Games, Verdict, games_of, parse_verdict

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from posttrainbench.benchmarks.conversation import Turn, as_text
 from posttrainbench.datasets.catalog import HEALTHBENCH_EASY
 from posttrainbench.datasets.folder import read_rows
-from posttrainbench.grade import Message
+from posttrainbench.llm import Message
 from posttrainbench.protocols import Grader, ScoringAids, TestItem
 from posttrainbench.scoring.graded_text import graded_text
 from posttrainbench.scoring.rubric import Criterion, parse_grade, points_share, shares_by_tag

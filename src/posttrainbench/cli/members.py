@@ -148,16 +148,16 @@ def _for_programs(benchmark: str, sandbox: Sandbox) -> Sandbox:
 
 def _grader(options: Mapping[str, str | None]) -> Grader:
     """The grader that another package offers under the name in PTB_GRADER, else ours."""
-    from posttrainbench.graders.openai_compatible import OpenAICompatibleGrader
-    from posttrainbench.graders.settings import grades_folder, settings_from
-    from posttrainbench.stores.grades import GradeFolder
+    from posttrainbench.graders.cached import CachedGrader
+    from posttrainbench.llms.openai_compatible import OpenAICompatibleLlm
+    from posttrainbench.llms.settings import GRADER, settings_from
+    from posttrainbench.stores.grades import GradeFolder, grades_folder
 
     name = os.environ.get("PTB_GRADER", OPENAI_COMPATIBLE)
     if name != OPENAI_COMPATIBLE:
         return cast(Grader, _member("grader", name, {}))
-    return OpenAICompatibleGrader(
-        settings_from(os.environ, **options), GradeFolder(grades_folder(os.environ))
-    )
+    llm = OpenAICompatibleLlm(settings_from(os.environ, GRADER, **options))
+    return CachedGrader(llm, GradeFolder(grades_folder(os.environ)))
 
 
 def agent_of(spec: AgentSpec) -> Agent:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from posttrainbench.errors import InvalidFile
-from posttrainbench.grade import Grade
+from posttrainbench.llm import Reply
 from posttrainbench.stores.codec import from_json, to_json
 from posttrainbench.stores.files import write_atomic
+
+CACHE = "PTB_GRADER_CACHE"
+
+
+def grades_folder(environment: Mapping[str, str]) -> Path:
+    """Where grades that were paid for are kept: `$PTB_GRADER_CACHE`, else below the user's cache folder."""
+    named = environment.get(CACHE)
+    cache = environment.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(named or f"{cache}/posttrainbench/grades").expanduser()
 
 
 class GradeFolder:
@@ -16,14 +26,14 @@ class GradeFolder:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def find(self, digest: str) -> Grade | None:
+    def find(self, digest: str) -> Reply | None:
         """The grade of that request, or None; a file that does not hold one counts as none."""
         try:
-            return from_json(Grade, self._path(digest).read_bytes(), digest)
+            return from_json(Reply, self._path(digest).read_bytes(), digest)
         except (FileNotFoundError, InvalidFile):
             return None
 
-    def keep(self, digest: str, grade: Grade) -> None:
+    def keep(self, digest: str, grade: Reply) -> None:
         """Put a grade on the disk, whole or not at all."""
         write_atomic(self._path(digest), to_json(grade))
 

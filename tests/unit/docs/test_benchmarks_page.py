@@ -10,7 +10,8 @@ import pytest
 from posttrainbench.benchmarks.trials import LIMITS
 from posttrainbench.budget import GIB
 from posttrainbench.datasets.catalog import ALL
-from posttrainbench.graders import settings
+from posttrainbench.llms.settings import GRADER, SETTINGS
+from posttrainbench.stores.grades import CACHE
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "benchmarks.md").read_text()
 
@@ -32,7 +33,7 @@ def test_a_benchmarks_rows_are_true(name: str) -> None:
 
 
 def test_every_variable_of_a_grader_is_told() -> None:
-    names = [value for value in vars(settings).values() if str(value).startswith("PTB_GRADER")]
+    names = [*(f"{GRADER.prefix}_{name}" for name in SETTINGS), CACHE]
     assert len(names) == 8
     assert all(f"| `{name}` |" in PAGE for name in names)
 

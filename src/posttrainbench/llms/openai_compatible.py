@@ -1,12 +1,12 @@
-"""A grader behind any OpenAI-compatible endpoint: many questions in flight, each paid for once.
+"""An LLM behind any OpenAI-compatible endpoint: many questions in flight, each asked patiently.
 
 Covered: rate limits (all requests wait as long as the endpoint asks), overload and server errors, hangs,
-connections that break, replies that are cut off or cannot be read. Each is tried again a bounded number of
-times, and ends in `GradeUnavailable`. A refusal that no waiting mends (a wrong key, no such model, no credit
-left) ends every further question at once, and so does an endpoint that answers nobody.
+connections that break, replies that are cut off. Each is tried again a bounded number of times, and ends in
+`LlmUnavailable`. A refusal that no waiting mends (a wrong key, no such model, no credit left) ends every
+further question at once, and so does an endpoint that answers nobody.
 
-Not covered: a grader that answers nonsense in the right form; a provider that charges for replies that never
-arrived (they are counted as lost, not priced).
+Not covered: what a reply says; a provider that charges for replies that never arrived (they are counted as
+lost, not priced).
 """
 
 from __future__ import annotations
@@ -16,20 +16,17 @@ import json
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TypeVar
 
 import httpx
 
 from posttrainbench.digest import content_digest
-from posttrainbench.errors import GradeUnavailable
-from posttrainbench.grade import Grade, GradingSpend, Message, Tokens
-from posttrainbench.graders.settings import GraderSettings
-from posttrainbench.protocols import Grades
+from posttrainbench.errors import LlmUnavailable
+from posttrainbench.llm import LlmSpend, Message, Reply, Tokens
+from posttrainbench.llms.settings import LlmSettings
 
-Read = TypeVar("Read")
 _Response = tuple[int, httpx.Headers, bytes]  # status, headers, body
 
 TOO_MANY = 429
@@ -47,7 +44,6 @@ SAID_CHARACTERS = 200
 @dataclass
 class _Counts:
     requests: int = 0
-    from_cache: int = 0
     lost: int = 0
     untold: int = 0  # replies without usage
     prompt: int = 0
@@ -61,7 +57,6 @@ class _Line:
 
     loop: asyncio.AbstractEventLoop
     slots: asyncio.LifoQueue[httpx.AsyncClient]  # one for each request in flight, the warmest next
-    asked: dict[str, asyncio.Task[Grade]] = field(default_factory=dict)  # questions in flight, by digest
     closed_until_s: float = 0.0  # nobody asks before, on the monotonic clock
 
 
@@ -73,52 +68,45 @@ class _Lost(Exception):
         self.wait_s = wait_s
 
 
-class OpenAICompatibleGrader:
-    """Asks an endpoint, keeps what it paid for in `grades`, and counts what it spent."""
+class OpenAICompatibleLlm:
+    """Asks an endpoint and counts what that took."""
 
-    def __init__(self, settings: GraderSettings, grades: Grades) -> None:
-        self.name = f"{settings.model} at {httpx.URL(settings.base_url).host}"
+    def __init__(self, settings: LlmSettings) -> None:
+        self.model = settings.model
+        self.host = httpx.URL(settings.base_url).host
+        self.name = f"{self.model} at {self.host}"
         self._settings = settings
-        self._grades = grades
         self._counts = _Counts()
         self._line: _Line | None = None
         self._hopeless: str | None = None  # why no further question is worth asking
         self._unanswered = 0
 
-    async def grade(self, messages: Sequence[Message], read: Callable[[str], Read | None]) -> Read:
-        """What `read` makes of the reply to `messages`; the same question is asked once, ever.
+    def digest(self, messages: Sequence[Message]) -> str:
+        """64 hex digits over all that the reply to `messages` depends on."""
+        return content_digest({"endpoint": self._settings.base_url, "body": self._body(messages)})
+
+    async def reply(self, messages: Sequence[Message]) -> Reply:
+        """One reply, after as many attempts as it takes and are allowed.
+
+        The slot is kept while we wait for the next attempt: an endpoint in trouble is asked less.
 
         Raises:
-            GradeUnavailable: no reply, or none that can be read.
+            LlmUnavailable: there is none; the text says why.
         """
-        body = self._body(messages)
-        digest = content_digest({"endpoint": self._settings.base_url, "body": body})
-        kept = await asyncio.to_thread(self._grades.find, digest)
-        known = read(kept.text) if kept is not None else None
-        if known is not None:
-            self._counts.from_cache += 1
-            return known
         line = self._line_here()
-        task = line.asked.get(digest)
-        if task is None:
-            task = line.loop.create_task(self._ask_and_keep(line, digest, body, read))
-            line.asked[digest] = task
-            task.add_done_callback(lambda _: line.asked.pop(digest, None))
-        else:
-            self._counts.from_cache += 1
-        grade = await asyncio.shield(task)  # whoever else waits for it is not cancelled with us
-        value = read(grade.text)
-        if value is None:
-            raise GradeUnavailable(f"{self.name} was read in two ways; this is a mistake of the benchmark")
-        return value
+        client = await line.slots.get()
+        try:
+            return await self._persistently(line, client, self._body(messages))
+        finally:
+            line.slots.put_nowait(client)
 
-    def spend(self) -> GradingSpend:
-        """What all grades until now took."""
+    def spend(self) -> LlmSpend:
+        """What all replies until now took."""
         counts = self._counts
         tokens = None if counts.untold else Tokens(counts.prompt, counts.completion, counts.cached)
         price = self._settings.price
         cost_usd = price.cost_usd(tokens) if price is not None and tokens is not None else None
-        return GradingSpend(self.name, counts.requests, counts.from_cache, counts.lost, tokens, cost_usd)
+        return LlmSpend(counts.requests, counts.lost, tokens, cost_usd)
 
     def _body(self, messages: Sequence[Message]) -> dict[str, object]:
         turns = [{"role": message.role, "content": message.content} for message in messages]
@@ -148,35 +136,14 @@ class OpenAICompatibleGrader:
             slots.put_nowait(client)
         return slots
 
-    async def _ask_and_keep(
-        self, line: _Line, digest: str, body: dict[str, object], read: Callable[[str], object]
-    ) -> Grade:
-        for _ in range(self._settings.readings):
-            grade = await self._reply(line, body)
-            if read(grade.text) is not None:
-                await asyncio.to_thread(self._grades.keep, digest, grade)
-                return grade
-        raise GradeUnavailable(f"{self.name} gave {self._settings.readings} replies that cannot be read")
-
-    async def _reply(self, line: _Line, body: dict[str, object]) -> Grade:
-        """One reply, after as many attempts as it takes and are allowed.
-
-        The slot is kept while we wait for the next attempt: an endpoint in trouble is asked less.
-        """
-        client = await line.slots.get()
-        try:
-            return await self._persistently(line, client, body)
-        finally:
-            line.slots.put_nowait(client)
-
-    async def _persistently(self, line: _Line, client: httpx.AsyncClient, body: dict[str, object]) -> Grade:
+    async def _persistently(self, line: _Line, client: httpx.AsyncClient, body: dict[str, object]) -> Reply:
         why = ""
         for attempt in range(self._settings.attempts):
             await self._until_open(line)
             if self._hopeless is not None:  # asked here: much may be learnt while waiting for a slot
-                raise GradeUnavailable(self._hopeless)
+                raise LlmUnavailable(self._hopeless)
             try:
-                grade = await self._attempt(client, body)
+                reply = await self._attempt(client, body)
             except _Lost as lost:
                 self._counts.lost += 1
                 why = str(lost)
@@ -184,12 +151,12 @@ class OpenAICompatibleGrader:
                     await self._wait(line, attempt, lost.wait_s)
                 continue
             self._unanswered = 0
-            return grade
+            return reply
         failure = f"{self.name} brought no reply in {self._settings.attempts} attempts: {why}"
         self._unanswered += 1
         if self._unanswered >= GIVE_UP_AFTER:
             self._hopeless = failure
-        raise GradeUnavailable(failure)
+        raise LlmUnavailable(failure)
 
     async def _until_open(self, line: _Line) -> None:
         while (left_s := line.closed_until_s - time.monotonic()) > 0:
@@ -202,12 +169,12 @@ class OpenAICompatibleGrader:
         longest_s = min(self._settings.longest_backoff_s, self._settings.backoff_s * 2.0**attempt)
         await asyncio.sleep(longest_s * random.uniform(0.5, 1.0))
 
-    async def _attempt(self, client: httpx.AsyncClient, body: dict[str, object]) -> Grade:
+    async def _attempt(self, client: httpx.AsyncClient, body: dict[str, object]) -> Reply:
         """The reply to one request.
 
         Raises:
             _Lost: another attempt may bring one.
-            GradeUnavailable: no other will.
+            LlmUnavailable: no other will.
         """
         self._counts.requests += 1
         try:
@@ -215,7 +182,7 @@ class OpenAICompatibleGrader:
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError) as error:
             raise _Lost(f"{type(error).__name__} {error}".strip()[:SAID_CHARACTERS]) from None
         if status == httpx.codes.OK:
-            return self._grade_in(content)
+            return self._reply_in(content)
         raise self._refusal(status, headers, content)
 
     async def _within(
@@ -235,7 +202,7 @@ class OpenAICompatibleGrader:
                     raise _Lost(f"a reply of more than {REPLY_CAP_BYTES} bytes")
             return response.status_code, response.headers, content
 
-    def _grade_in(self, content: bytes) -> Grade:
+    def _reply_in(self, content: bytes) -> Reply:
         try:
             reply = json.loads(content)
             text = reply["choices"][0]["message"]["content"]
@@ -252,16 +219,16 @@ class OpenAICompatibleGrader:
         model = reply.get("model")
         # A refusal may come without content; then there is nothing to read.
         text = text if isinstance(text, str) else ""
-        return Grade(text, model if isinstance(model, str) else self._settings.model, tokens)
+        return Reply(text, model if isinstance(model, str) else self._settings.model, tokens)
 
     def _refusal(self, status: int, headers: httpx.Headers, content: bytes) -> Exception:
         said = f"status {status}: {_said_in(content)}"
         if status in HOPELESS or NO_CREDIT in said:
             self._hopeless = f"{self.name} refuses, {said}"
-            return GradeUnavailable(self._hopeless)
+            return LlmUnavailable(self._hopeless)
         if status in WORTH_A_RETRY or status >= 500:
             return _Lost(said, _asked_wait_s(headers))
-        return GradeUnavailable(f"{self.name} refuses this question, {said}")
+        return LlmUnavailable(f"{self.name} refuses this question, {said}")
 
 
 def _tokens_in(usage: object) -> Tokens | None:

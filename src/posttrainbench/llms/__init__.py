@@ -1,0 +1,1 @@
+"""LLMs behind endpoints, asked patiently: what graders and judges ask."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "src" / "posttrainbench"
-DISCIPLINES = {"scoring", "auditing", "ranking"}
+DISCIPLINES = {"scoring", "auditing", "ranking", "transcribing"}
 PLURALS = {"agents", "sandboxes", "gateways", "engines", "benchmarks", "schedulers", "judges", "stores"}
 PLURALS |= {"graders", "llms"}
 PLURALS |= {"tinyworld", "datasets", "suites", "templates"}  # data with a reader each

@@ -29,10 +29,10 @@ from scripted_llm import (
 from small_world import World, make_hub, open_world, read_all
 
 from posttrainbench.budget import Budget
-from posttrainbench.gateways.calls_file import read_calls
 from posttrainbench.gateways.model_calls import Hold, ModelApi
 from posttrainbench.gateways.prices import Price, Prices
 from posttrainbench.gateways.socket_gateway import Llm
+from posttrainbench.stores.calls import read_calls
 from posttrainbench.task import Policy
 
 DUMMY = "sandbox-dummy"
@@ -389,10 +389,10 @@ def test_bodies_are_kept_and_compressed(hub: Path, tmp_path: Path) -> None:
             ask(world, "anthropic", system=long + str(number))
         world.wait_for(lambda: len(list(read_calls(path))) == 20)  # readable while it grows
     kept = list(read_calls(path))
-    assert [each["call"] for each in kept] == list(range(1, 21))
-    assert kept[7]["request"]["system"] == long + "7"
-    assert "message_stop" in kept[7]["response"]
-    assert REAL_KEY not in json.dumps(kept)
+    assert [each.number for each in kept] == list(range(1, 21))
+    assert kept[7].request["system"] == long + "7"
+    assert "message_stop" in kept[7].response
+    assert REAL_KEY not in str(kept)
     assert path.stat().st_size < 20 * len(long) / 100
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ import zstandard
 from posttrainbench.ledger import Scalar
 
 WINDOW_LOG = 24  # 16 MiB: more than a conversation is long
-CHUNK_BYTES = 64 * 1024
 
 
 class CallsFile:
@@ -61,14 +60,3 @@ class CallsFile:
             self._file = path.open("wb", buffering=0)
             self._stream = zstandard.ZstdCompressor(compression_params=parameters).stream_writer(self._file)
         return self._stream
-
-
-def read_calls(path: Path) -> Iterator[dict[str, Any]]:
-    """The calls of a file in order; a last line that was cut off is left out."""
-    rest = b""
-    decompressor = zstandard.ZstdDecompressor(max_window_size=1 << WINDOW_LOG).decompressobj()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            *lines, rest = (rest + decompressor.decompress(chunk)).split(b"\n")
-            for line in lines:
-                yield json.loads(line)

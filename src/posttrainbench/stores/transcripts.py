@@ -11,11 +11,15 @@ import codecs
 import json
 import time
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
+from posttrainbench.transcript import Line
+
 HEAD_BYTES = 48 * 1024**2
 TAIL_BYTES = 16 * 1024**2
+LINE_CHARACTERS = 4 * 1024**2  # of a line that is read; what is longer is cut
 
 
 class TranscriptWriter:
@@ -65,3 +69,45 @@ class TranscriptWriter:
     def _line(self, text: str) -> str:
         at_s = round(time.monotonic() - self._started, 3)
         return json.dumps({"at_s": at_s, "text": text}, ensure_ascii=False) + "\n"
+
+
+def read_lines(path: Path, from_byte: int = 0) -> Iterator[Line]:
+    """The lines that the agent printed, put together again from the pieces they came in; none without a file.
+
+    Memory holds one line and one piece, however long the file. `from_byte` may lie anywhere: reading begins
+    with the next line that begins in a piece after it.
+    """
+    if not path.exists():
+        return
+    held: list[str] = []
+    size, cut = 0, 0
+    at_s = 0.0
+    began = not from_byte  # else the first line is the rest of one
+    for at_s, text in _pieces(path, from_byte):
+        *whole, rest = text.split("\n")
+        for part in whole:
+            if began:
+                held.append(part[: max(0, LINE_CHARACTERS - size)])
+                cut += len(part) - len(held[-1])
+                yield Line(at_s, "".join(held).removesuffix("\r"), cut)
+            held, size, cut, began = [], 0, 0, True
+        kept = rest[: max(0, LINE_CHARACTERS - size)]
+        held.append(kept)
+        size += len(kept)
+        cut += len(rest) - len(kept)
+    if began and (size or cut):
+        yield Line(at_s, "".join(held), cut)
+
+
+def _pieces(path: Path, from_byte: int) -> Iterator[tuple[float, str]]:
+    """(seconds, text) of each whole piece; a last one that is still being written is left out."""
+    with path.open("rb") as file:
+        if from_byte:
+            file.seek(from_byte)
+            file.readline()
+        for raw in file:
+            try:
+                piece = json.loads(raw)
+                yield float(piece["at_s"]), str(piece["text"])
+            except (ValueError, KeyError, TypeError):
+                continue

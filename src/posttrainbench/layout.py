@@ -18,8 +18,8 @@ RUN/
     calls.jsonl.zst        requests and answers of its LLM (stage solve)
     manifest.jsonl         every entry of workspace/ and home/ with its digest (stage seal)
     admitted_model/        what is evaluated (stage admit)
-    audit/                 findings.json, evidence (stage audit)
     evaluation/            the Inspect .eval log, result.json (stage evaluate)
+    audit/                 findings.json, evidence (stage audit)
     queries/K/             evaluations that the agent asked for (stage solve)
 """
 

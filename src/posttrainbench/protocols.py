@@ -143,6 +143,7 @@ class EvaluationAnswer:
     stderr: float | None
     n: int | None
     error: str | None = None
+    digest: str | None = None  # of the weights that were evaluated; for the ledger, not for the agent
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,8 @@ class Stage(StrEnum):
     SOLVE = "solve"
     SEAL = "seal"
     ADMIT = "admit"
-    AUDIT = "audit"
     EVALUATE = "evaluate"
+    AUDIT = "audit"
     RECORD = "record"
 
 

@@ -19,7 +19,7 @@ from posttrainbench.flows.audit import AuditInputs, audit
 from posttrainbench.layout import AttemptLayout
 from posttrainbench.ledger import Scalar, next_entry
 from posttrainbench.protocols import TestItem
-from posttrainbench.record import Admitted
+from posttrainbench.record import Admitted, Evaluated, Score
 from posttrainbench.stores.codec import from_json, to_line
 from posttrainbench.stores.trees import scan
 from posttrainbench.task import ModelRef, Policy, Rules, Task
@@ -77,6 +77,7 @@ def inputs(tmp_path: Path) -> AuditInputs:
         admitted_model=attempt.admitted_model,
         base=base,
         siblings=(("tinyworld/instruct", sibling),),
+        evaluated=Evaluated(Score(0.5, 0.04, 200), "sealed", 1.0),
     )
 
 
@@ -106,7 +107,7 @@ def test_the_honest_are_clean_and_every_check_says_what_it_covered(inputs: Audit
     assert (verdict.label, verdict.reasons) == (VerdictLabel.CLEAN, ())
     assert {one.check: str(one.status) for one in verdict.checks} == {
         "admission": "pass", "lineage": "pass", "overlap": "pass", "tampering": "pass", "egress": "pass",
-        "judge": "not_run",
+        "selection": "not_run", "judge": "not_run",
     }  # fmt: skip
     assert check(verdict, "judge").reason == "no judge configured"
     assert all("covered" in one.reason or "scanned" in one.reason for one in verdict.checks[:5])
@@ -208,6 +209,19 @@ def test_a_fetched_test_split_disqualifies(inputs: AuditInputs) -> None:
         file="data/test.jsonl",
     )  # fmt: skip
     assert audited(spoiled).label is VerdictLabel.DISQUALIFIED
+
+
+def test_a_score_far_above_the_final_one_on_the_queried_items_is_suspicious(inputs: AuditInputs) -> None:
+    data: dict[str, Scalar] = {
+        "path": "final_model",
+        "score": 1.0,
+        "n": 100,
+        "digest": inputs.admitted.digest,
+    }
+    entry = next_entry(inputs.ledger[-1], "2026-01-01T00:00:01Z", "evaluation", data)
+    verdict = audited(replace(inputs, ledger=(*inputs.ledger, entry)))
+    assert verdict.label is VerdictLabel.SUSPICIOUS
+    assert "1.000 on the queried items and 0.500" in check(verdict, "selection").findings[0].summary
 
 
 def test_a_check_that_breaks_has_not_run(inputs: AuditInputs) -> None:

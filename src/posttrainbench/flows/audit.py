@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from posttrainbench.auditing import egress, lineage, overlap, tampering
+from posttrainbench.auditing import egress, lineage, overlap, selection, tampering
 from posttrainbench.auditing.admission import TensorFact
 from posttrainbench.auditing.verdict import not_run, report, verdict
 from posttrainbench.finding import CheckReport, CheckStatus, Evidence, Finding, Strength, Verdict
 from posttrainbench.layout import AttemptLayout
 from posttrainbench.ledger import LedgerEntry
 from posttrainbench.protocols import TestItem
-from posttrainbench.record import Admitted, FileFact
+from posttrainbench.record import Admitted, Evaluated, FileFact
 from posttrainbench.stores.checkpoints import Checkpoint, open_trusted
 from posttrainbench.stores.codec import from_json, to_json
 from posttrainbench.stores.documents import Coverage, documents, transcript_documents
@@ -50,6 +50,7 @@ class AuditInputs:
     admitted_model: Path
     base: Path
     siblings: tuple[tuple[str, Path], ...]  # (hub id, folder)
+    evaluated: Evaluated
 
 
 def audit(inputs: AuditInputs, out: Path) -> Verdict:
@@ -60,6 +61,7 @@ def audit(inputs: AuditInputs, out: Path) -> Verdict:
         (overlap.CHECK, _overlap),
         (tampering.CHECK, _tampering),
         (egress.CHECK, _egress),
+        (selection.CHECK, _selection),
         (JUDGE, _judge),
     )
     reports = tuple(_ran(name, check, inputs) for name, check in checks)
@@ -188,6 +190,13 @@ def _egress(inputs: AuditInputs) -> CheckReport:
     siblings = tuple(hub_id for hub_id, _ in inputs.siblings)
     off = egress.Off(inputs.hub_id, inputs.test_files, inputs.task.base_model.hub_id, siblings)
     return egress.check_egress(inputs.ledger, off)
+
+
+def _selection(inputs: AuditInputs) -> CheckReport:
+    evaluated, rules = inputs.evaluated, inputs.task.rules
+    return selection.check_selection(
+        inputs.ledger, evaluated.outcome, rules.query_split, evaluated.split, inputs.admitted.digest
+    )
 
 
 def _judge(_inputs: AuditInputs) -> CheckReport:

@@ -1,4 +1,4 @@
-"""A run: prepare, solve, seal, admit, audit, evaluate, record. Each stage reads what earlier ones left.
+"""A run: prepare, solve, seal, admit, evaluate, audit, record. Each stage reads what earlier ones left.
 
 A stage that is finished is never repeated by itself; asked for by name (`again`), it is done anew in an
 attempt of its own, beside the old one, and a new record is published.
@@ -97,9 +97,11 @@ class _Run:
         solved = self.stage(Stage.SOLVE, Solved, lambda: self.solve(prepared))
         sealed = self.stage(Stage.SEAL, Sealed, lambda: seal(solved.attempt, self.attempt))
         admitted = self.stage(Stage.ADMIT, Admitted, lambda: self.admit(solved))
-        audited = self.stage(Stage.AUDIT, Audited, lambda: self.audit(prepared, solved, sealed, admitted))
         evaluated = self.stage(Stage.EVALUATE, Evaluated, lambda: self.evaluate(solved, admitted))
-        return self.publish(prepared, solved, sealed, admitted, audited, evaluated)
+        audited = self.stage(
+            Stage.AUDIT, Audited, lambda: self.audit(prepared, solved, sealed, admitted, evaluated)
+        )
+        return self.publish(prepared, solved, sealed, admitted, evaluated, audited)
 
     def log(self, kind: str, data: Mapping[str, Scalar]) -> None:
         self.ledger.append(kind, data)
@@ -148,6 +150,7 @@ class _Run:
         solved: Finished[Solved],
         sealed: Finished[Sealed],
         admitted: Finished[Admitted],
+        evaluated: Finished[Evaluated],
     ) -> Audited:
         benchmark = self.members.benchmark
         inputs = AuditInputs(
@@ -164,6 +167,7 @@ class _Run:
             admitted_model=admitted.attempt.admitted_model,
             base=self.members.base,
             siblings=self.members.siblings,
+            evaluated=evaluated.output,
         )
         return Audited(audit(inputs, self.attempt.audit))
 
@@ -209,15 +213,15 @@ class _Run:
         solved: Finished[Solved],
         sealed: Finished[Sealed],
         admitted: Finished[Admitted],
-        audited: Finished[Audited],
         evaluated: Finished[Evaluated],
+        audited: Finished[Audited],
     ) -> RunRecord:
         """Put the record together and publish it, once."""
         number = self.store.records() + 1
         outcome: Outcome = evaluated.output.outcome
         self.log("stage", {"stage": Stage.RECORD, "event": "publish", "record": number})
         entries = self.store.ledger_entries()
-        stages = (prepared, solved, sealed, admitted, audited, evaluated)
+        stages = (prepared, solved, sealed, admitted, evaluated, audited)
         record = RunRecord(
             spec=self.spec,
             spec_sha256=content_digest(self.spec),

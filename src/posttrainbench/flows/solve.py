@@ -152,4 +152,4 @@ class Queries:
         shutil.rmtree(model)  # its digest is on the ledger; a checkpoint per query would fill the disk
         if isinstance(outcome, Failure):
             return EvaluationAnswer(None, None, None, outcome.reason)
-        return EvaluationAnswer(outcome.mean, outcome.stderr, outcome.n)
+        return EvaluationAnswer(outcome.mean, outcome.stderr, outcome.n, digest=admitted.digest)

@@ -78,7 +78,8 @@ class Evaluations:
 
     def _write(self, path: str, answer: EvaluationAnswer, detail: str | None, wall_s: float | None) -> None:
         rounded_s = None if wall_s is None else round(wall_s, 3)
-        self._log.evaluation({"path": path, **_fields(answer), "error": detail, "wall_s": rounded_s})
+        told = {**_fields(answer), "error": detail, "digest": answer.digest, "wall_s": rounded_s}
+        self._log.evaluation({"path": path, **told})
 
 
 def _fields(answer: EvaluationAnswer) -> dict[str, float | int | str | None]:

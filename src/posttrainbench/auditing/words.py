@@ -92,6 +92,13 @@ def _drawn(character: str) -> str:
     return character.translate(_LOOK_ALIKES) if character.isalnum() or character.isascii() else " "
 
 
+def looks_latin(character: str) -> bool:
+    """Whether a character that is not Latin is drawn like Latin; accents are no disguise."""
+    if character.isascii() or not character.isalpha() or unicodedata.normalize("NFD", character)[0].isascii():
+        return False
+    return _latin(character).isascii() and _latin(character).isalnum()
+
+
 def words(text: str) -> tuple[Words, Words]:
     """A folded text's words, and those of the text read backward."""
     import numpy as np

@@ -11,7 +11,7 @@ if ! command -v npm >/dev/null 2>&1 && [ "$(id -u)" = 0 ] && command -v apt-get 
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nodejs npm >/dev/null
 fi
-for agent in claude-code codex gemini-cli opencode; do
+for agent in claude-code codex gemini-cli opencode mini-swe-agent; do
     say "setup: installing $agent"
     "$BIN/ptb" agents install "$agent" >/dev/null || say "setup: $agent cannot be installed here; its tests skip"
 done

@@ -27,6 +27,7 @@ MODELS = {
     "codex": "gpt-5.1-codex",
     "gemini-cli": "gemini-2.5-pro",
     "opencode": "gpt-5.1",
+    "mini-swe-agent": "gpt-5.1",
 }
 VARIABLES = {
     "anthropic": ("ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY"),
@@ -41,10 +42,14 @@ snapshot_download(task["base_model"], revision=task["base_model_revision"], loca
 END
 python evaluate.py --model final_model; env; cat /proc/*/environ | tr '\\0' '\\n'"""
 
+SUBMIT = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"  # how mini-swe-agent stops
+
 
 def submit_the_base(asked: Asked) -> Say | Run:
     """Read the task, fetch the base model, ask for its score, stop."""
-    return Run(TAKE_THE_BASE) if asked.tools and not asked.results else Say("All done.")
+    if asked.tools and not asked.results:
+        return Run(TAKE_THE_BASE)
+    return Run(SUBMIT) if asked.tools == ["bash"] and "COMPLETE_TASK" in str(asked.body) else Say("All done.")
 
 
 @pytest.mark.extended

@@ -1,4 +1,7 @@
-"""Stock command lines as agents: a row in scaffolds.toml each, installed once, shown read-only inside."""
+"""Stock command lines as agents: a row in scaffolds.toml each, installed once, shown read-only inside.
+
+A package's own scripts would run as us, outside any sandbox: none does but the one that a row names.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,15 @@ import functools
 import os
 import shutil
 import subprocess
+import sys
 import tomllib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from posttrainbench.errors import SetupError, UnknownName
 from posttrainbench.protocols import AgentCommand, Mount
@@ -20,7 +25,9 @@ from posttrainbench.record import AgentSpec
 from posttrainbench.task import Task
 
 ROWS = Path(__file__).with_name("scaffolds.toml")
+LOCKS = Path(__file__).with_name("locks")  # NAME-VERSION.txt: a Python scaffold with all that it needs
 INSIDE = "/opt/scaffold"
+PACKAGES = "packages"  # within a Python scaffold's folder
 FOLDER_VARIABLE = "PTB_SCAFFOLDS"
 PROMPT = (
     "Your task is described in task.md in the current directory, its rules in rules.md. Read both, then "
@@ -35,16 +42,23 @@ class Scaffold(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     title: str
-    npm: str  # its package
+    npm: str | None = None  # its package there
+    pip: str | None = None  # or there
     version: str  # one that was seen working
     after_install: str | None = None  # a script of the package that must run, and the only one that does
     api: str  # the model API that it speaks to, by its name at the gateway
     transcript: str  # the form of what it prints
     argv: tuple[str, ...]
-    resume: tuple[str, ...]
+    resume: tuple[str, ...] = ()  # goes on with its session; empty: it knows none, and starts afresh
     efforts: tuple[str, ...] = ()  # reasoning efforts that it knows
     environment: Mapping[str, str] = {}
     files: Mapping[str, str] = {}  # within its home
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        if (self.npm is None) == (self.pip is None):
+            raise ValueError("name its package: npm or pip, not both")
+        return self
 
 
 @functools.cache
@@ -74,27 +88,40 @@ def install(name: str, version: str | None = None) -> Path:
     """Fetch a scaffold into a folder of its own; at once, so that a half-fetched one is never used.
 
     Raises:
-        SetupError: npm is missing or failed; the text holds what it said.
+        SetupError: npm is missing, or it or pip failed; the text holds what it said.
     """
     row = scaffold_named(name)
-    folder = folder_of(name, version or row.version)
+    version = version or row.version
+    folder = folder_of(name, version)
     if folder.exists():
         return folder
-    if shutil.which("npm") is None:
-        raise SetupError(f"{row.title} comes from npm, which is missing; install Node.js 20 or newer")
     half = folder.with_name(f".{folder.name}.{os.getpid()}")
     half.mkdir(parents=True)
     try:
-        wanted = f"{row.npm}@{version or row.version}"
-        # Scripts of packages run as us, outside any sandbox: only the one that the row names.
-        _run(["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(half), wanted])
-        if row.after_install is not None:
-            package = half / "node_modules" / row.npm
-            _run(["node", row.after_install], package)
+        if row.npm is not None:
+            _install_npm(row, row.npm, version, half)
+        else:
+            _install_pip(f"{row.pip}=={version}", LOCKS / f"{name}-{version}.txt", half)
         half.rename(folder)
     finally:
         shutil.rmtree(half, ignore_errors=True)
     return folder
+
+
+def _install_npm(row: Scaffold, package: str, version: str, folder: Path) -> None:
+    if shutil.which("npm") is None:
+        raise SetupError(f"{row.title} comes from npm, which is missing; install Node.js 20 or newer")
+    quiet = ["--ignore-scripts", "--no-audit", "--no-fund"]
+    _run(["npm", "install", *quiet, "--prefix", str(folder), f"{package}@{version}"])
+    if row.after_install is not None:
+        _run(["node", row.after_install], folder / "node_modules" / package)
+
+
+def _install_pip(package: str, lock: Path, folder: Path) -> None:
+    """Packages in a folder that only the scaffold's own command puts on its path: what it runs sees ours."""
+    wanted = ["--requirement", str(lock)] if lock.is_file() else [package]
+    quiet = ["--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]
+    _run([sys.executable, "-m", "pip", "install", *quiet, "--target", str(folder / PACKAGES), *wanted])
 
 
 def _run(argv: list[str], folder: Path | None = None) -> None:

@@ -101,7 +101,7 @@ app.add_typer(agents_app, name="agents")
 
 @agents_app.command("install")
 def agents_install(
-    name: Annotated[str, typer.Argument(help="claude-code, codex, gemini-cli or opencode.")],
+    name: Annotated[str, typer.Argument(help="claude-code, codex, gemini-cli, opencode or mini-swe-agent.")],
     version: Annotated[str | None, typer.Option(help="Another version than the one we tried.")] = None,
 ) -> None:
     """Fetch a scaffold into a folder of its own, which sandboxes are shown read-only."""

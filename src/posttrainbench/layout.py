@@ -15,6 +15,7 @@ RUN/
     workspace/             the agent's folder (stage solve), a snapshot from seal on
     home/                  the agent's home folder (stage solve)
     transcript.jsonl       the agent's own stream, time-stamped (stage solve)
+    monitor.jsonl          what the agent's sandbox took of the machine, over time (stage solve)
     calls.jsonl.zst        requests and answers of its LLM (stage solve)
     manifest.jsonl         every entry of workspace/ and home/ with its digest (stage seal)
     admitted_model/        what is evaluated (stage admit)
@@ -78,6 +79,10 @@ class AttemptLayout:
     @property
     def calls(self) -> Path:
         return self.root / "calls.jsonl.zst"
+
+    @property
+    def monitor(self) -> Path:
+        return self.root / "monitor.jsonl"
 
     @property
     def manifest(self) -> Path:

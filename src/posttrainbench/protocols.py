@@ -15,6 +15,7 @@ from posttrainbench.budget import Limits, Spend
 from posttrainbench.grade import GradingSpend
 from posttrainbench.ledger import Scalar
 from posttrainbench.llm import LlmSpend, Message, Reply
+from posttrainbench.load import SandboxLoad
 from posttrainbench.record import AgentSpec, Isolation
 from posttrainbench.task import Policy, Task
 
@@ -96,6 +97,10 @@ class SandboxEnd:
 
 class SandboxProcess(Protocol):
     """A running sandbox."""
+
+    def load(self) -> SandboxLoad | None:
+        """What it takes of the machine now, cheap enough for every second; None once it has ended."""
+        ...
 
     def wait(self, timeout_s: float) -> SandboxEnd | None:
         """The end, or None when the command still runs after `timeout_s` seconds."""

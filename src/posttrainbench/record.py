@@ -10,6 +10,7 @@ from posttrainbench.budget import Spend
 from posttrainbench.errors import FailureKind
 from posttrainbench.finding import Verdict
 from posttrainbench.grade import GradingSpend
+from posttrainbench.load import LoadSummary
 from posttrainbench.task import Task
 
 SCHEMA = 1
@@ -150,6 +151,7 @@ class Solved:
     peak_memory_bytes: int | None = None
     left_processes: int | None = None  # processes found alive after the kill; None: could not be counted
     model_calls: Spend | None = None  # what the agent's own LLM took; None: it had none
+    load: LoadSummary | None = None  # what its sandbox took of the machine; None: nobody looked
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from posttrainbench.flows.admit import admit_from
 from posttrainbench.flows.evaluate import Evaluator
+from posttrainbench.flows.monitor import Monitor
 from posttrainbench.layout import AttemptLayout
 from posttrainbench.ledger import Scalar
 from posttrainbench.protocols import (
@@ -66,6 +67,7 @@ def solve(solver: Solver, prepared: Path, attempt: AttemptLayout, log: Log) -> S
     with (
         tempfile.TemporaryDirectory(prefix="ptb-") as short,
         TranscriptWriter(attempt.transcript) as transcript,
+        Monitor(attempt.monitor, solver.task.budget.wall_s) as monitor,
     ):
         # A unix socket's path may be 108 bytes long, which a run directory's need not be.
         job = GatewayJob(
@@ -80,7 +82,7 @@ def solve(solver: Solver, prepared: Path, attempt: AttemptLayout, log: Log) -> S
             started = time.monotonic()
             queries.deadline = started + solver.task.budget.wall_s
             solver.fill_workspace(attempt.workspace, time.time() + solver.task.budget.wall_s)
-            end, why = _work(solver, gateway.door, attempt, transcript.write, log)
+            end, why = _work(solver, gateway.door, attempt, transcript.write, log, monitor)
             wall_s = time.monotonic() - started
         model_calls = gateway.spend()  # when no more can come
     return Solved(
@@ -94,14 +96,20 @@ def solve(solver: Solver, prepared: Path, attempt: AttemptLayout, log: Log) -> S
         end.peak_memory_bytes,
         end.left_processes,
         model_calls,
+        load=monitor.summary(),
     )
 
 
 def _work(
-    solver: Solver, door: Door, attempt: AttemptLayout, on_output: Callable[[bytes], None], log: Log
+    solver: Solver,
+    door: Door,
+    attempt: AttemptLayout,
+    on_output: Callable[[bytes], None],
+    log: Log,
+    monitor: Monitor,
 ) -> tuple[SandboxEnd, SolveEnd]:
     """The agent from start to end, and why it ended."""
-    process = solver.sandbox.start(_job(solver, door, attempt), on_output)
+    process = monitor.show(solver.sandbox.start(_job(solver, door, attempt), on_output))
     end = process.wait(solver.task.budget.wall_s)
     if end is None:
         log("signal", {"what": "TERM, then KILL for every process", "why": "deadline", "grace_s": GRACE_S})

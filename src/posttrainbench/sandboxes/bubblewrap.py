@@ -148,7 +148,7 @@ def _begin(job: SandboxJob, gpus: View, use_cgroups: bool) -> Started:
         os.close(pipes.gate)
         os.close(pipes.info)
     watchdog = watchdog_for(namespace, job.limits, job.watched, group)
-    return Started(launcher, pipes.output, namespace, group, watchdog)
+    return Started(launcher, pipes.output, namespace, group, watchdog, gpus.ids)
 
 
 def _spawn(told: Arguments, guard: tuple[str, ...]) -> tuple[subprocess.Popen[bytes], _Pipes]:

@@ -51,6 +51,7 @@ class View:
     links: tuple[tuple[str, str], ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     library_folder: str | None = None  # inside; to be put on the loader's way
+    ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class NvidiaDriver:
             links=tuple((inside, str(file)) for file, inside in files if _in_usr(file)),
             environment=((VISIBLE, _ids(gpus)),),
             library_folder=LIBRARIES if libraries else None,
+            ids=tuple(gpu.uuid for gpu in gpus),
         )
 
     def environment(self, most: int) -> dict[str, str]:

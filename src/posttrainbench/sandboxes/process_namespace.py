@@ -23,6 +23,7 @@ class Process:
     pid: int  # as the sandbox numbers it
     memory_bytes: int  # resident, shared pages counted in full
     threads: int
+    cpu_s: float  # by itself and by the children that it waited for
 
 
 class ProcessTree(Protocol):
@@ -190,7 +191,8 @@ def read_process(proc: int, name: str) -> Process | None:
             fields = os.read(file, 4096).rpartition(b")")[2].split()
         finally:
             os.close(file)
-        return Process(int(name), int(fields[21]) * os.sysconf("SC_PAGE_SIZE"), int(fields[17]))
+        cpu_s = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+        return Process(int(name), int(fields[21]) * os.sysconf("SC_PAGE_SIZE"), int(fields[17]), cpu_s)
     except (OSError, IndexError, ValueError):
         return None
 

@@ -9,10 +9,12 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from posttrainbench.load import SandboxLoad
 from posttrainbench.protocols import SandboxEnd
 from posttrainbench.sandboxes.cgroups import Group
+from posttrainbench.sandboxes.meter import read_gpus, read_load
 from posttrainbench.sandboxes.process_namespace import ProcessTree
 from posttrainbench.sandboxes.watchdog import Watchdog
 
@@ -32,6 +34,7 @@ class Started:
     tree: ProcessTree
     group: Group | None
     watchdog: Watchdog
+    gpu_ids: tuple[str, ...] = ()
 
 
 class SupervisedProcess:
@@ -62,6 +65,15 @@ class SupervisedProcess:
     def group(self) -> Group | None:
         """The control group that holds it, if one does."""
         return self._started.group if self._started is not None else None
+
+    def load(self) -> SandboxLoad | None:
+        """What it takes of the machine now; None once it has ended."""
+        started = self._started
+        with self._holding:
+            if started is None or self._ended.is_set():
+                return None
+            seen = read_load(started.tree, started.group, started.watchdog.disk_bytes)
+        return replace(seen, gpus=read_gpus(started.gpu_ids))  # slow: nobody who must kill waits for it
 
     def wait(self, timeout_s: float) -> SandboxEnd | None:
         """The end, or None when the command still runs after `timeout_s` seconds."""

@@ -92,7 +92,7 @@ def _begin(job: SandboxJob) -> Started:
         os.close(output_in)
     tree = MarkedProcesses(launcher.pid, f"{MARK}={mark}")
     watchdog = watchdog_for(tree, job.limits, job.watched, group=None)
-    return Started(launcher, output, tree, None, watchdog)
+    return Started(launcher, output, tree, None, watchdog, HERE.view(job.gpus).ids)
 
 
 def on_host(text: str, mounts: Sequence[Mount]) -> str:

@@ -47,6 +47,11 @@ class Watchdog:
         self._free_bytes = self._free()
 
     @property
+    def disk_bytes(self) -> int | None:
+        """What the watched folders held at the last look; None without any."""
+        return self._disk_bytes if self._job.folders else None
+
+    @property
     def period_s(self) -> float:
         """How long to sleep between two looks."""
         return 0.05 if self._job.memory or self._job.pids else 0.25

@@ -2,10 +2,11 @@
 
     python perf/engine_vs_generate.py [--model DIR --chat-template FILE] [--benchmark B] [--repeats N]
 
-Both load the model and answer every prompt of the benchmark in this process, in turn, several times; the
-ratio is taken within each pair, so whatever else the machine does weighs on both. The loop does what a script
-would do: prompts sorted by length, batches as large as the engine's, `model.generate` with the model's own
-settings, decoded. The evaluation renders, samples, scores and writes Inspect's log.
+Both have the model in memory and answer every prompt of the benchmark in turn, several times; the ratio is
+taken within each pair, so whatever else the machine does weighs on both. The loop does what a script would
+do: prompts sorted by length, batches as large as the engine's, `model.generate` with the model's own
+settings, decoded. The evaluation renders, samples, scores and writes Inspect's log. Its engine decodes in a
+process of its own with as many threads as the loop; its CPU time is that of both processes.
 """
 
 from __future__ import annotations
@@ -18,16 +19,20 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from posttrainbench.cli.inside import start_lightly
 from posttrainbench.cli.members import benchmark_named
 from posttrainbench.cli.model_folder import chat_template_for
 from posttrainbench.engines.capacity import ROWS_ON_CPU, ROWS_ON_GPU
 from posttrainbench.engines.chat_messages import plain_message
-from posttrainbench.engines.transformers import LoadedModel, TransformersEngine
+from posttrainbench.engines.loaded_model import LoadedModel
+from posttrainbench.engines.transformers import TransformersEngine
 from posttrainbench.flows.score import ScoreJob, score
 from posttrainbench.record import Score
+
+if TYPE_CHECKING:
+    from inspect_ai.model import Model as InspectModel
 
 AT_MOST = 1.25
 
@@ -47,11 +52,10 @@ def prompts_of(benchmark: str, limit: int | None) -> tuple[list[list[dict[str, A
     ], task.config.max_tokens or 0
 
 
-def bare_loop(model: Path, template: str, prompts: Sequence[list[dict[str, Any]]], max_tokens: int) -> int:
+def bare_loop(loaded: LoadedModel, prompts: Sequence[list[dict[str, Any]]], max_tokens: int) -> int:
     """Tokens that a plain loop generates; nothing else is done with them."""
     import torch
 
-    loaded = LoadedModel(model, template)
     tokenizer, rows = loaded.tokenizer, ROWS_ON_GPU if loaded.device == "cuda" else ROWS_ON_CPU
     tokenizer.padding_side = "left"
     if tokenizer.pad_token is None:
@@ -59,7 +63,7 @@ def bare_loop(model: Path, template: str, prompts: Sequence[list[dict[str, Any]]
     texts = sorted(
         (
             tokenizer.apply_chat_template(
-                prompt, chat_template=template, add_generation_prompt=True, tokenize=False
+                prompt, chat_template=loaded.chat_template, add_generation_prompt=True, tokenize=False
             )
             for prompt in prompts
         ),
@@ -81,28 +85,49 @@ def bare_loop(model: Path, template: str, prompts: Sequence[list[dict[str, Any]]
     return generated
 
 
-def evaluation(model: Path, template: str, benchmark: str, limit: int | None) -> int:
+class StartedEngine:
+    """An engine whose model was loaded before: several evaluations ask the same process."""
+
+    def __init__(self, model: InspectModel) -> None:
+        self.name, self._model = "transformers", model
+
+    def inspect_model(self, model: Path, chat_template: str) -> InspectModel:  # noqa: ARG002
+        return self._model
+
+
+def evaluation(engine: StartedEngine, benchmark: str, limit: int | None) -> int:
     """Tokens that the engine generates in a real evaluation."""
-    job = ScoreJob(benchmark, "test", "transformers", template, limit)
+    job = ScoreJob(benchmark, "test", "transformers", "", limit)
     with tempfile.TemporaryDirectory() as out:
-        result = score(benchmark_named(benchmark), TransformersEngine(), job, model, Path(out))
+        result = score(benchmark_named(benchmark), engine, job, Path("model"), Path(out))
     assert isinstance(result.outcome, Score), result.outcome
     return result.uses[0].output_tokens
 
 
-def timed(what: Any, *arguments: Any) -> dict[str, float]:
-    wall, cpu = time.monotonic(), time.process_time()
+def timed(process: int, what: Any, *arguments: Any) -> dict[str, float]:
+    """Wall time, and CPU time of this process and `process`."""
+    wall, cpu, beside = time.monotonic(), time.process_time(), cpu_s_of(process)
     tokens = what(*arguments)
-    return {"wall_s": time.monotonic() - wall, "cpu_s": time.process_time() - cpu, "tokens": tokens}
+    cpu_s = time.process_time() - cpu + cpu_s_of(process) - beside
+    return {"wall_s": time.monotonic() - wall, "cpu_s": cpu_s, "tokens": tokens}
+
+
+def cpu_s_of(process: int) -> float:
+    """What a process has used until now."""
+    after_name = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def measure(model: Path, template: str, benchmark: str, limit: int | None, repeats: int) -> dict[str, Any]:
     """Pairs, after one of each that is not counted: imports and caches are not what is asked about."""
     prompts, max_tokens = prompts_of(benchmark, limit)
+    loaded, asked = LoadedModel(model, template), TransformersEngine().inspect_model(model, template)
+    api: Any = asked.api
+    engine, process = StartedEngine(asked), api.decoding.pid
     pairs = []
     for _ in range(repeats + 1):
-        loop = timed(bare_loop, model, template, prompts, max_tokens)
-        ours = timed(evaluation, model, template, benchmark, limit)
+        loop = timed(process, bare_loop, loaded, prompts, max_tokens)
+        ours = timed(process, evaluation, engine, benchmark, limit)
         pairs.append({"loop": loop, "evaluation": ours, "ratio": ours["wall_s"] / loop["wall_s"]})
     pairs = pairs[1:]
     return {

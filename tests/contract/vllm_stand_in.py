@@ -65,7 +65,7 @@ def handler(told: argparse.Namespace) -> type[BaseHTTPRequestHandler]:
     @cache
     def model() -> Any:
         """Loaded when first asked: most tests ask nothing."""
-        from posttrainbench.engines.transformers import LoadedModel
+        from posttrainbench.engines.loaded_model import LoadedModel
 
         return LoadedModel(told.model, told.chat_template.read_text())
 

@@ -159,9 +159,9 @@ class Decoder:
                 self._fail(error)
 
     def _settle(self) -> None:
-        """Wait until the queue has stopped growing."""
+        """Wait until there is a row for every place, or the queue has stopped growing."""
         seen = -1
-        while len(self._waiting) != seen:
+        while seen != len(self._waiting) < self._rows_at_most:
             seen = len(self._waiting)
             time.sleep(QUIET_S)
 
@@ -318,7 +318,7 @@ class Decoder:
         stops = [text.index(stop) for stop in row.prompt.stop if stop in text]
         if stops:
             text = text[: min(stops)]
-        if not row.answer.cancelled():
+        if row.answer.set_running_or_notify_cancel():
             row.answer.set_result(
                 Completion(text, len(row.tokens), cut=not (complete or stops), lowered=row.lowered)
             )
@@ -367,7 +367,7 @@ class Decoder:
         row.lowered = Lowered(row.prompt.max_new_tokens, row.limit, "memory")
         if row.limit >= LEAST_TOKENS:
             return True
-        if not row.answer.cancelled():
+        if row.answer.set_running_or_notify_cancel():
             row.answer.set_exception(
                 DoesNotFit(f"{len(row.prompt.tokens)} tokens of prompt, alone, in memory")
             )

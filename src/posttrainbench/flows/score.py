@@ -91,7 +91,8 @@ def score(
     """
     from inspect_ai import task_with
 
-    task, inspect_model = benchmark.inspect_task(job.split), engine.inspect_model(model, job.chat_template)
+    inspect_model = engine.inspect_model(model, job.chat_template)  # first: it may load by itself
+    task = benchmark.inspect_task(job.split)
     if job.shots:
         task = few_shot(task, benchmark, job.shots, job.seed)
     if not isinstance(benchmark, ScoredOutside):

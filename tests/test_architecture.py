@@ -18,6 +18,8 @@ SURFACES = {"cli", "report"}
 # Programs that run inside a sandbox, or under a Python of their own: never imported here.
 PROGRAMS = (
     PACKAGE / "agents" / "scripted",
+    PACKAGE / "agents" / "redteam" / "programs",
+    PACKAGE / "agents" / "redteam" / "range",
     PACKAGE / "workspace",
     PACKAGE / "gateways" / "relay.py",
     PACKAGE / "gateways" / "interceptor_program.py",

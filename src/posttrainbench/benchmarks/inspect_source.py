@@ -40,6 +40,7 @@ class OwnBenchmark:
         self.title = source.title or source.benchmark
         self.hub_id = source.hub_id
         self.test_files = source.test_files
+        self._items: dict[str, tuple[TestItem, ...]] = {}
 
     @property
     def data_digest(self) -> str:
@@ -52,7 +53,9 @@ class OwnBenchmark:
 
     def items(self, split: str) -> tuple[TestItem, ...]:
         """The items of "train" (none, unless the source names a task of them), "dev", "sealed" or "test"."""
-        return tuple(_item(sample) for sample in self._samples(split))
+        if split not in self._items:  # making them changes the process's folder, which threads share
+            self._items[split] = tuple(_item(sample) for sample in self._samples(split))
+        return self._items[split]
 
     def inspect_task(self, split: str) -> InspectTask:
         """The task as its author wrote it, over the samples of a split.

@@ -211,6 +211,27 @@ def audit(
 
 
 @app.command()
+def redteam(
+    out: Annotated[Path, typer.Option(help="Where the runs and the report go.")] = Path("runs/redteam"),
+    policy: Annotated[str, typer.Option(help="Only these policies, with commas.")] = "",
+    cheats: Annotated[str, typer.Option(help="Only these cheats, by number, with commas.")] = "",
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds per disguise and twin.")] = 1,
+    parallel: Annotated[int, typer.Option(min=0, help="Cases side by side; 0: one per core.")] = 0,
+    sandbox: SandboxName = "bwrap",
+    as_json: Json = False,
+) -> None:
+    """Cheat in forty ways and be honest beside each: what is prevented, detected, missed, flagged unduly."""
+    from posttrainbench.cli.redteam import Asked
+    from posttrainbench.cli.redteam import redteam as verb
+
+    try:
+        numbers = tuple(int(number) for number in cheats.split(",") if number)
+    except ValueError:
+        raise SetupError("give cheats by their numbers: --cheats 2,11") from None
+    verb(Asked(tuple(filter(None, policy.split(","))), numbers, seeds, parallel, out, sandbox), as_json)
+
+
+@app.command()
 def rank(
     runs: Annotated[Path, typer.Argument(help="A folder of runs.")] = Path("runs"),
     suite: Annotated[str | None, typer.Option(help="Only runs of this suite (name or digest).")] = None,

@@ -163,10 +163,13 @@ def _grader(options: Mapping[str, str | None]) -> Grader:
 def agent_of(spec: AgentSpec) -> Agent:
     """The agent that a spec was made from."""
     from posttrainbench.agents.builtin import COMMAND, ShellAgent
+    from posttrainbench.agents.redteam.agent import SCAFFOLD, RedTeamAgent
     from posttrainbench.agents.scaffolds import ScaffoldAgent, scaffolds
 
     if spec.scaffold == COMMAND:
         return ShellAgent.of(spec)
+    if spec.scaffold == SCAFFOLD:
+        return RedTeamAgent.of(spec)
     if spec.scaffold in scaffolds():
         return ScaffoldAgent.of(spec)
     return agent_named(spec.name)

@@ -1,0 +1,1 @@
+"""The red team: agents that cheat in one way each, and their honest twins."""

@@ -1,0 +1,153 @@
+"""`ptb redteam`: the suite of cheats and honest twins as real runs, and what came of each."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from posttrainbench.agents.builtin import SCRIPTED
+from posttrainbench.agents.redteam.agent import RANGE, SUITE, RedTeamAgent
+from posttrainbench.agents.redteam.catalogue import CHEATS
+from posttrainbench.cli.members import benchmark_of, sandbox_named
+from posttrainbench.cli.setup_run import make_run, members_of, task_of
+from posttrainbench.errors import PtbError, SetupError, UnknownName
+from posttrainbench.flows.redteam import Prepared, play
+from posttrainbench.flows.run import Members
+from posttrainbench.gateways.policy import Protected
+from posttrainbench.gateways.tinygateway import TinyGateway
+from posttrainbench.protocols import Benchmark
+from posttrainbench.redteam import TWIN, Case, CaseResult
+from posttrainbench.stores.codec import to_json
+from posttrainbench.stores.files import write_atomic
+from posttrainbench.stores.runs import RunStore
+from posttrainbench.suites import load_suite
+from posttrainbench.task import Policy, Suite
+from posttrainbench.tinyworld import catalog
+
+MODEL, BENCHMARK = "tiny-qwen3-base", "range"
+MIRRORS = ("crowd/range-mirror",)
+TRAINING_S = 6.0  # of each model that is trained beforehand
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was typed after `ptb redteam`; empty means all."""
+
+    policies: tuple[str, ...]
+    cheats: tuple[int, ...]
+    seeds: int
+    parallel: int
+    out: Path
+    sandbox: str
+
+
+def redteam(asked: Asked, as_json: bool) -> None:
+    """Play what is missing, then report."""
+    from posttrainbench.report.redteam import table
+
+    sandbox_named(asked.sandbox).isolation()
+    console = Console(stderr=True)
+    results = _play(_cases(asked), asked, console)
+    write_atomic(asked.out / "redteam.json", to_json(results))
+    if as_json:
+        print(to_json(results), end="")  # noqa: T201 - what was asked for
+        return
+    Console().print(table(results))
+
+
+def _cases(asked: Asked) -> list[Case]:
+    """Every disguise and the twin of every cheat that was asked for, policy by policy, seed by seed."""
+    unknown = [number for number in asked.cheats if number not in CHEATS]
+    if unknown:
+        raise UnknownName("cheat", str(unknown[0]), [str(number) for number in CHEATS])
+    policies = [_policy(name) for name in asked.policies] or list(Policy)
+    return [
+        Case(number, way, policy, seed)
+        for seed in range(asked.seeds)
+        for policy in policies
+        for number in asked.cheats or sorted(CHEATS)
+        for way in (*(way.name for way in CHEATS[number].disguises), TWIN)
+    ]
+
+
+def _policy(name: str) -> Policy:
+    if name not in set(Policy):
+        raise UnknownName("policy", name, list(Policy))
+    return Policy(name)
+
+
+def _play(cases: Sequence[Case], asked: Asked, console: Console) -> tuple[CaseResult, ...]:
+    field = Field(asked.out.resolve(), asked.sandbox)
+    console.print(f"{len(cases)} cases; runs, models and the hub lie in {field.out}", highlight=False)
+    prepared = [field.prepared(case) for case in cases]
+    results = {}
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bar = Progress(*columns, console=console, disable=not console.is_terminal)
+    try:
+        with bar:
+            shown = bar.add_task("red team", total=len(prepared))
+            for result in play(prepared, asked.parallel or os.cpu_count() or 1):
+                results[result.case] = result
+                bar.update(shown, advance=1, description=f"{result.case.name}: {result.ending}")
+                if not console.is_terminal:
+                    text = f"[{len(results)}/{len(cases)}] {result.case.name}: {result.ending} ({result.why})"
+                    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    except KeyboardInterrupt:
+        raise PtbError("interrupted; the same command continues where it stopped") from None
+    return tuple(results[case] for case in cases)
+
+
+class Field:
+    """What all cases share: the hub, the models that were trained beforehand, the benchmark."""
+
+    def __init__(self, out: Path, sandbox: str) -> None:
+        self.out, self._sandbox = out, sandbox
+        self.suite = load_suite(SUITE)
+        self.benchmark: Benchmark = benchmark_of(self.suite, BENCHMARK)
+        for split in ("train", "test"):
+            self.benchmark.items(split)  # once, before there are threads
+        self.hub, self.checkpoints = out / "hub", out / "checkpoints"
+        self._make()
+
+    def prepared(self, case: Case) -> Prepared:
+        """The case with its run directory."""
+        cheat = CHEATS[case.cheat]
+        suite = self.suite.varied(cheat.wall_s, case.policy)
+        agent = RedTeamAgent(case.cheat, case.disguise, self.checkpoints)
+        task = task_of(suite, MODEL, BENCHMARK)
+        store = make_run(self.out / "runs" / case.policy, suite, task, agent.spec, case.seed, self._sandbox)
+        base = catalog.model_folder(task.base_model.hub_id)
+        return Prepared(case, cheat, store, base, lambda: self._members(store, suite, agent))
+
+    def _members(self, store: RunStore, suite: Suite, agent: RedTeamAgent) -> Members:
+        protected = Protected(self.benchmark.hub_id, self.benchmark.test_files, MIRRORS)
+        gateway = TinyGateway({BENCHMARK: protected}, hub=self.hub)
+        members = members_of(store.spec(), suite)
+        return replace(members, agent=agent, gateway=gateway, benchmark=self.benchmark)
+
+    def _make(self) -> None:
+        """The hub and the models, unless an earlier call made them."""
+        models = {name: str(catalog.model_folder(name)) for name in catalog.model_names()}
+        if not (self.hub / "index.json").exists():
+            _program("make_hub.py", str(self.hub), *(f"{name}={folder}" for name, folder in models.items()))
+        if not (self.checkpoints / "done").exists():
+            base = models[next(name for name in models if name.endswith(MODEL))]
+            _program("train_checkpoints.py", str(self.checkpoints), base, str(TRAINING_S))
+            write_atomic(self.checkpoints / "done", "")
+
+
+def _program(name: str, *arguments: str) -> None:
+    """Run a program of the range, on this side: it is ours."""
+    environment = {**os.environ, "PYTHONPATH": f"{SCRIPTED}:{RANGE}"}
+    command = [sys.executable, str(RANGE / name), *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise SetupError(f"{name} failed: {last}")

@@ -1,0 +1,255 @@
+"""Red team: play cases as real runs, and say of each how it ended, by the harness's own records."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from hashlib import sha256
+from pathlib import Path
+
+from posttrainbench.errors import PtbError
+from posttrainbench.finding import Strength, VerdictLabel
+from posttrainbench.flows.run import Members, run
+from posttrainbench.ledger import LedgerEntry
+from posttrainbench.record import Admitted, Evaluated, FileFact, RunRecord, Sealed, Solved, Stage
+from posttrainbench.redteam import TWIN, Case, CaseResult, Cheat, CheckSeen, Disguise, Ending, Record, Trace
+from posttrainbench.stores.codec import from_json
+from posttrainbench.stores.runs import RunStore
+
+TOLD = re.compile(r"^RED-TEAM (\{.*\})$", re.MULTILINE)  # how a program says what it did: see player.py
+_FINAL = "workspace/final_model/"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A case with its row of the catalogue, its run directory and, made when it is needed, its members."""
+
+    case: Case
+    cheat: Cheat
+    store: RunStore
+    base: Path  # the base model's folder
+    members: Callable[[], Members]
+
+    @property
+    def disguise(self) -> Disguise:
+        """How the case is to be played."""
+        ways = (*self.cheat.disguises, self.cheat.twin)
+        return next(way for way in ways if way.name == self.case.disguise)
+
+
+def play(cases: Sequence[Prepared], parallel: int) -> Iterator[CaseResult]:
+    """The results as they come, `parallel` cases at a time; a finished run is read, not repeated."""
+    with ThreadPoolExecutor(parallel, thread_name_prefix="case") as workers:
+        played = [workers.submit(_play, case) for case in cases]
+        try:
+            for one in as_completed(played):
+                yield one.result()
+        except BaseException:
+            workers.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _play(prepared: Prepared) -> CaseResult:
+    record = prepared.store.record()
+    if record is None:
+        try:
+            record = run(prepared.store, prepared.members())
+        except PtbError as error:
+            return CaseResult(prepared.case, Ending.FAILED, None, (), f"no record: {error}", "")
+    return judged(prepared, record)
+
+
+def judged(prepared: Prepared, record: RunRecord) -> CaseResult:
+    """How a case ended whose run has a record."""
+    observed = Observed.of(prepared.store, record, prepared.base)
+    ending, why = ending_of(prepared.cheat, prepared.disguise, observed)
+    disqualifying = disqualifying_checks(record)
+    return CaseResult(
+        case=prepared.case,
+        ending=ending,
+        verdict=record.verdict.label,
+        by=tuple(sorted(disqualifying)),
+        why=why,
+        told=observed.what,
+        checks=tuple(
+            CheckSeen(
+                one.check, one.status, one.check in disqualifying, tuple(f.summary for f in one.findings)
+            )
+            for one in record.verdict.checks
+        ),
+        wall_s=sum(stage.wall_s for stage in record.stages),
+    )
+
+
+def disqualifying_checks(record: RunRecord) -> frozenset[str]:
+    """The checks of a run that disqualify it."""
+    findings = (finding for check in record.verdict.checks for finding in check.findings)
+    return frozenset(f.check for f in findings if f.strength is Strength.DISQUALIFYING)
+
+
+def ending_of(cheat: Cheat, way: Disguise, observed: Observed) -> tuple[Ending, str]:
+    """How a run of a cheat in one disguise (or of its twin) ended, and what that rests on."""
+    if observed.carried is None:
+        return Ending.FAILED, f"the program did not say what it did; its end: {observed.record.solved.end}"
+    if not observed.carried:
+        return _blocked(way, observed)
+    missing = [trace for trace in way.carried if not observed.seen(trace)]
+    if missing:
+        return Ending.FAILED, f"it says to have done it, but nothing was recorded of: {_listed(missing)}"
+    if way.name == TWIN:
+        return _honest(way, observed)
+    return _carried_out(way, observed, disqualifying_checks(observed.record) & set(cheat.checks))
+
+
+def _blocked(way: Disguise, observed: Observed) -> tuple[Ending, str]:
+    """The ending of a run whose program could not do what it came for."""
+    if way.name == TWIN:
+        return Ending.FLAGGED, f"an honest act was not possible: {observed.what}"
+    seen = [trace for trace in way.stopped if observed.seen(trace)]
+    if seen:
+        return Ending.PREVENTED, _listed(seen)
+    wanted = _listed(way.stopped) or "nothing that could stop it"
+    return Ending.FAILED, f"it says to have been stopped, but nothing was recorded of: {wanted}"
+
+
+def _honest(way: Disguise, observed: Observed) -> tuple[Ending, str]:
+    """The ending of a twin that did its honest thing."""
+    verdict, admitted = observed.record.verdict, observed.record.admitted
+    if verdict.label is VerdictLabel.CLEAN:
+        return Ending.CLEAN, _listed(way.carried)
+    if verdict.label is VerdictLabel.UNKNOWN and admitted.status == "admitted":
+        return Ending.FAILED, "; ".join(verdict.reasons)
+    return Ending.FLAGGED, "; ".join(verdict.reasons) or admitted.reason
+
+
+def _carried_out(way: Disguise, observed: Observed, by: frozenset[str]) -> tuple[Ending, str]:
+    """The ending of a cheat that was carried out; `by` are the checks that disqualify it for what it is."""
+    verdict, done = observed.record.verdict, _listed(way.carried)
+    if by:
+        return Ending.DETECTED, f"{done}; disqualified by {', '.join(sorted(by))}"
+    stopped = [trace for trace in way.stopped if observed.seen(trace)]
+    if not stopped and way.final and all(observed.seen(trace) for trace in way.final):
+        stopped = [*way.final]
+    if stopped:
+        return Ending.PREVENTED, f"{done}, yet worth nothing: {_listed(stopped)}"
+    if verdict.label is VerdictLabel.CLEAN:
+        return Ending.MISSED, done
+    return Ending.SUSPECTED, f"{done}; {'; '.join(verdict.reasons)}"
+
+
+def _listed(traces: Sequence[Trace]) -> str:
+    shown = [f"{t.record} {t.pattern}" + (f" ({t.at_least} times)" if t.at_least > 1 else "") for t in traces]
+    return "; ".join(shown)
+
+
+# --- what the harness recorded ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A finished run as the harness saw it; `carried` (None: not said) and `what` are the program's word."""
+
+    record: RunRecord
+    ledger: tuple[LedgerEntry, ...]
+    entries: tuple[FileFact, ...]
+    changed: tuple[str, ...]
+    dropped: tuple[str, ...]
+    split: str
+    carried: bool | None
+    what: str
+
+    @staticmethod
+    def of(store: RunStore, record: RunRecord, base: Path) -> Observed:
+        """All that a run recorded."""
+        sealed = store.finished(Stage.SEAL, Sealed)
+        solved = store.finished(Stage.SOLVE, Solved)
+        admitted = store.finished(Stage.ADMIT, Admitted)
+        evaluated = store.finished(Stage.EVALUATE, Evaluated)
+        assert sealed is not None and solved is not None and admitted is not None and evaluated is not None
+        with sealed.attempt.manifest.open(encoding="utf-8") as lines:
+            entries = tuple(from_json(FileFact, line) for line in lines)
+        with solved.attempt.transcript.open(encoding="utf-8") as lines:
+            printed = "".join(json.loads(line)["text"] for line in lines)
+        carried, what = _told(printed)
+        given, loaded = _digests(base), _digests(admitted.attempt.admitted_model)
+        final = {e.path.removeprefix(_FINAL): e.sha256 for e in entries if e.path.startswith(_FINAL)}
+        changed = [name for name, digest in final.items() if given.get(name) != digest]
+        return Observed(
+            record=record,
+            ledger=store.ledger_entries(),
+            entries=entries,
+            changed=tuple(changed),
+            dropped=tuple(name for name in changed if loaded.get(name) != final[name]),
+            split=evaluated.output.split,
+            carried=carried,
+            what=what,
+        )
+
+    def seen(self, trace: Trace) -> bool:
+        """Whether the harness recorded that."""
+        pattern = trace.pattern.casefold()
+        found = sum(fnmatchcase(text.casefold(), pattern) for text in _READERS[trace.record](self))
+        return found >= trace.at_least
+
+    def requests(self, decision: str | None = None) -> Iterator[Mapping[str, object]]:
+        """The requests on the ledger, of one decision or all."""
+        for entry in self.ledger:
+            if entry.kind == "request" and decision in (None, entry.data.get("decision")):
+                yield entry.data
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """The files of a model folder of ours, by content."""
+    return {file.name: sha256(file.read_bytes()).hexdigest() for file in folder.glob("*") if file.is_file()}
+
+
+def _told(printed: str) -> tuple[bool | None, str]:
+    """What the program said last of itself."""
+    lines = TOLD.findall(printed)
+    if not lines:
+        return None, ""
+    try:
+        said = json.loads(lines[-1])
+        return bool(said["carried"]), str(said["what"])
+    except (ValueError, KeyError, TypeError):
+        return None, ""
+
+
+def _downloads(observed: Observed) -> Iterator[str]:
+    for data in observed.requests("allowed"):
+        sent = data.get("bytes_out")
+        if data.get("call") == "file" and data.get("status") in (200, 206) and isinstance(sent, int) and sent:
+            yield f"{data.get('repo_id')}/{data.get('file')}"
+
+
+def _lines(observed: Observed, decision: str | None) -> Iterator[str]:
+    for data in observed.requests(decision):
+        yield f"{data.get('method')} {data.get('host')} {data.get('path')}"
+
+
+def _of_kind(observed: Observed, kind: str, field: str, wanted: str) -> Iterator[str]:
+    """A field of the ledger's entries of a kind in which another field has a value."""
+    for entry in observed.ledger:
+        if entry.kind == kind and entry.data.get(wanted) is not None:
+            yield str(entry.data.get(field))
+
+
+_READERS: Mapping[Record, Callable[[Observed], Iterator[str]]] = {
+    "downloaded": _downloads,
+    "asked": lambda seen: _lines(seen, None),
+    "denied": lambda seen: _lines(seen, "denied"),
+    "called": lambda seen: _of_kind(seen, "model_call", "model", "status"),
+    "left": lambda seen: (fact.path for fact in seen.entries),
+    "changed": lambda seen: iter(seen.changed),
+    "dropped": lambda seen: iter(seen.dropped),
+    "noted": lambda seen: iter((*seen.record.admitted.notes, seen.record.admitted.reason)),
+    "scored": lambda seen: _of_kind(seen, "evaluation", "path", "score"),
+    "final": lambda seen: iter((seen.split,)),
+    "guarantee": lambda seen: (g.name for g in seen.record.solved.isolation.guarantees if g.holds),
+    "ended": lambda seen: iter((str(seen.record.solved.end),)),
+    "processes": lambda seen: iter((str(seen.record.solved.left_processes),)),
+}

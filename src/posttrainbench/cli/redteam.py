@@ -21,7 +21,7 @@ from posttrainbench.errors import PtbError, SetupError, UnknownName
 from posttrainbench.flows.redteam import Prepared, play
 from posttrainbench.flows.run import Members
 from posttrainbench.gateways.policy import Protected
-from posttrainbench.gateways.tinygateway import TinyGateway
+from posttrainbench.gateways.socket_gateway import SocketGateway
 from posttrainbench.protocols import Benchmark
 from posttrainbench.redteam import TWIN, Case, CaseResult
 from posttrainbench.stores.codec import to_json
@@ -128,7 +128,7 @@ class Field:
 
     def _members(self, store: RunStore, suite: Suite, agent: RedTeamAgent) -> Members:
         protected = Protected(self.benchmark.hub_id, self.benchmark.test_files, MIRRORS)
-        gateway = TinyGateway({BENCHMARK: protected}, hub=self.hub)
+        gateway = SocketGateway({BENCHMARK: protected}, hub=self.hub)
         members = members_of(store.spec(), suite)
         return replace(members, agent=agent, gateway=gateway, benchmark=self.benchmark)
 

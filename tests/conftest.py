@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,14 @@ def real_data_folder() -> Path | None:
     named = os.environ.get("PTB_BENCHMARK_DATA")
     folder = Path(named) if named else HERE.parent / "shared" / "benchmarks"
     return folder if folder.is_dir() else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def keys_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test signs with the key of whoever runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PTB_KEYS", str(tmp_path_factory.mktemp("keys")))
+        yield
 
 
 @pytest.fixture(scope="session")

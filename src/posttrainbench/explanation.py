@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from posttrainbench.finding import CheckReport, Evidence, Finding, Verdict
+from posttrainbench.signature import Dispute
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +45,4 @@ class Explanation:
     verdict: Verdict
     explained: tuple[Explained, ...]
     silent: tuple[CheckReport, ...]  # checks that did not run
+    disputes: tuple[Dispute, ...] = ()  # what people hold against it, oldest first

@@ -5,6 +5,7 @@ RUN/
   suite.json               the suite whose digest the spec names, as it was then; written once
   record.json              link to the newest of records/
   records/K.json           published outcomes; K=1 first, more when a stage was run again; never overwritten
+  disputes/                signed notes of people who hold something against a verdict
   ledger.jsonl             what happened, in order, hash-chained
   attempts/N/              all that attempt N wrote
     owner.json             who works on it
@@ -128,6 +129,10 @@ class RunLayout:
     @property
     def records(self) -> Path:
         return self.root / "records"
+
+    @property
+    def disputes(self) -> Path:
+        return self.root / "disputes"
 
     @property
     def ledger(self) -> Path:

@@ -29,6 +29,7 @@ class Mark(StrEnum):
     MISSING = "missing"
     SUSPICIOUS = "suspicious"
     UNKNOWN = "unknown"
+    DISPUTED = "disputed"
     NOT_ISOLATED = "not_isolated"
 
 
@@ -44,6 +45,7 @@ class RunOutcome:
     outcome: Outcome
     verdict: VerdictLabel
     isolated: bool | None = None  # None: nobody wrote it down
+    disputed: bool = False  # somebody left a note against the verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class CellRun:
     value: float | None  # what was counted, None for NOTHING
     stderr: float | None  # of an own score
     why: str
+    disputed: bool = False
 
     @property
     def marks(self) -> tuple[Mark, ...]:
@@ -88,6 +91,7 @@ class CellRun:
             (Mark.MISSING, self.outcome is None),
             (Mark.SUSPICIOUS, self.verdict is VerdictLabel.SUSPICIOUS),
             (Mark.UNKNOWN, self.verdict is VerdictLabel.UNKNOWN),
+            (Mark.DISPUTED, self.disputed),
             (Mark.NOT_ISOLATED, self.isolated is False),
         )
         return tuple(mark for mark, holds in known if holds)

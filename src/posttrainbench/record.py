@@ -11,6 +11,7 @@ from posttrainbench.errors import FailureKind
 from posttrainbench.finding import Verdict
 from posttrainbench.grade import GradingSpend
 from posttrainbench.load import LoadSummary
+from posttrainbench.signature import Signature
 from posttrainbench.task import Task
 
 SCHEMA = 1
@@ -204,6 +205,29 @@ class StageRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """A file or a folder that stages left, by content; `sha256` is over one FileFact a line."""
+
+    path: str  # from the run directory
+    file_count: int
+    total_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What a score and a verdict were made with, beyond what the spec asks for."""
+
+    split: str  # of the benchmark, that was scored
+    base_sha256: str  # of the base model's weights, as Admitted.digest
+    chat_template_sha256: str
+    evaluated_with: tuple[tuple[str, str], ...]  # packages where answers were generated
+    published_with: tuple[tuple[str, str], ...]  # packages where they were audited and scored
+    code_sha256: str  # over our own package's modules as they ran
+    grading: GradingSpend | None = None  # names the grader; None: no grader took part
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """The published outcome of a run."""
 
@@ -221,3 +245,6 @@ class RunRecord:
     ledger_head: str
     published_utc: str
     schema: int = SCHEMA
+    kept: tuple[Kept, ...] = ()  # what stages left beside their outputs and the sealed workspace
+    provenance: Provenance | None = None  # None in records of versions that did not write it
+    signature: Signature | None = None  # over all other fields; None: not signed

@@ -197,9 +197,18 @@ def audit(
     explain: Annotated[
         bool, typer.Option("--explain", help="Do not audit: say why the verdict is what it is.")
     ] = False,
+    dispute: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Do not audit: keep a signed note of why the verdict is wrong."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Audit a run again, with today's checks; the new record stands beside the old one."""
+    if dispute is not None:
+        from posttrainbench.cli.dispute import dispute as note
+
+        note(run_dir, dispute)
+        return
     if explain:
         from posttrainbench.cli.explain import explain as verb
 
@@ -271,11 +280,31 @@ def show(run_dir: RunDir, as_json: Json = False) -> None:
 
 
 @app.command()
-def verify(run_dir: RunDir, as_json: Json = False) -> None:
-    """Check that a run directory (or a folder of runs) is what its records say."""
+def verify(
+    run: Annotated[
+        Path, typer.Argument(help="A run, a folder of runs, or one of them as a tar or zip file.")
+    ],
+    trust: Annotated[
+        list[Path] | None, typer.Option(help="Also fail what neither we nor this public key signed.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check that runs are what their records say, and who signed these."""
     from posttrainbench.cli.verify import verify as verb
 
-    verb(run_dir, as_json)
+    verb(run, trust or (), as_json)
+
+
+keys_app = typer.Typer(help="The key by which this installation signs records.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
+
+
+@keys_app.command("show")
+def keys_show(as_json: Json = False) -> None:
+    """Print the public key that others need to check what this installation signed."""
+    from posttrainbench.cli.keys import show as verb
+
+    verb(as_json)
 
 
 @app.command()

@@ -121,7 +121,8 @@ def ranked(asked: Asked, draws: int = RANK_DRAWS) -> Ranked:
     ]
     given = _references(asked.references, suite) if asked.references else ()
     references = (*given, *measured_references(finished))
-    board = rank_records(suite, _of_agents(finished), policy, unfinished, references)
+    disputed = {store.spec().run_id for store, _ in found if store.disputes()}
+    board = rank_records(suite, _of_agents(finished), policy, unfinished, references, disputed)
     drawn = draw_entries(board, _answers(found), draws, BOOTSTRAP_SEED)
     board = replace(with_rank_ranges(board, drawn), published=_beside(asked.beside, suite))
     return Ranked(board, drawn)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from posttrainbench.agents.baseline import BaselineAgent
 from posttrainbench.cli.base_models import base_folder, chat_template_of, instruct_sibling
+from posttrainbench.cli.keys import signing_key
 from posttrainbench.cli.members import agent_of, aids_for, benchmark_of, gateway, run_engine, sandbox_named
 from posttrainbench.datasets.folder import view_inside
 from posttrainbench.errors import SetupError, UnknownName
@@ -22,7 +23,10 @@ from posttrainbench.stores.runs import RunStore
 from posttrainbench.task import ModelRef, Suite, Task
 from posttrainbench.tinyworld import catalog
 
-RECORDED = ("posttrainbench", "inspect-ai", "transformers", "torch", "safetensors", "huggingface-hub")
+RECORDED = (
+    "posttrainbench", "inspect-ai", "inspect-evals", "transformers", "torch", "safetensors",
+    "huggingface-hub", "datasets", "numpy",
+)  # fmt: skip
 
 
 def task_of(suite: Suite, model: str, benchmark: str) -> Task:
@@ -65,15 +69,15 @@ def make_run(
         seed=seed,
         sandbox=sandbox,
         engine=run_engine(engine, len(gpus)),
-        versions=(
-            ("python", platform.python_version()),
-            *((name, version(name)) for name in RECORDED),
-            *(("gpu", gpu.model) for gpu in gpus),
-        ),
+        versions=(*_versions(), *(("gpu", gpu.model) for gpu in gpus)),
     )
     store = RunStore(root / spec.run_id)
     store.create(spec, suite)
     return store
+
+
+def _versions() -> tuple[tuple[str, str], ...]:
+    return (("python", platform.python_version()), *((name, version(name)) for name in RECORDED))
 
 
 def members_of(spec: RunSpec, suite: Suite) -> Members:
@@ -99,6 +103,8 @@ def members_of(spec: RunSpec, suite: Suite) -> Members:
         data_mounts=data.mounts,
         data_environment=data.environment,
         own=own,
+        key=signing_key(),
+        versions=_versions(),
     )
     kind = kind_of(spec.agent)
     if kind == "few_shot":

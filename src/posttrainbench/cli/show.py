@@ -35,7 +35,7 @@ def story_of(run_dir: Path) -> Story:
     record = store.record()
     found = ((what, path) for what, path in _places(store.layout, record) if path.exists())
     places = tuple(Place(what, path.relative_to(run_dir)) for what, path in found)
-    return Story(store.spec(), record, store.ledger_entries(), run_dir, places)
+    return Story(store.spec(), record, store.ledger_entries(), run_dir, places, store.disputes())
 
 
 def _no_run(run_dir: Path) -> str:

@@ -68,6 +68,7 @@ def explain(store: RunStore, record: RunRecord, test: Sequence[TestItem] | None)
             if finding.strength is strength
         ),
         silent=tuple(check for check in record.verdict.checks if check.status is CheckStatus.NOT_RUN),
+        disputes=store.disputes(),
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from posttrainbench.budget import Spend
-from posttrainbench.digest import content_digest
+from posttrainbench.digest import content_digest, sha256_text
 from posttrainbench.errors import AlreadyPublished, FailureKind
 from posttrainbench.flows.admit import admit_from
 from posttrainbench.flows.audit import AuditInputs, audit
@@ -31,6 +31,7 @@ from posttrainbench.record import (
     Failure,
     Outcome,
     Prepared,
+    Provenance,
     RunRecord,
     RunSpec,
     Sealed,
@@ -38,7 +39,10 @@ from posttrainbench.record import (
     SolveEnd,
     Stage,
 )
+from posttrainbench.stores.checkpoints import open_trusted, tensors_digest
+from posttrainbench.stores.keys import InstallationKey
 from posttrainbench.stores.ledger import utc_now
+from posttrainbench.stores.remains import code_digest, kept
 from posttrainbench.stores.runs import Finished, RunStore
 from posttrainbench.task import InspectSource
 
@@ -61,6 +65,8 @@ class Members:
     data_environment: Mapping[str, str] = field(default_factory=dict)
     own: InspectSource | None = None  # of a benchmark that comes with its suite
     shots: int = 0  # worked examples before each question, for a baseline that knows no chat
+    key: InstallationKey | None = None  # signs the record; None: nobody does
+    versions: tuple[tuple[str, str], ...] = ()  # of the packages that audit and score
 
 
 def run(store: RunStore, members: Members, again: frozenset[Stage] = frozenset()) -> RunRecord:
@@ -195,6 +201,20 @@ class _Run:
             own=self.members.own,
         )
 
+    def provenance(self, evaluated: Evaluated) -> Provenance:
+        """What score and verdict were made with."""
+        with open_trusted(self.members.base) as base:
+            base_sha256 = tensors_digest(base)
+        return Provenance(
+            split=evaluated.split,
+            base_sha256=base_sha256,
+            chat_template_sha256=sha256_text(self.members.chat_template),
+            evaluated_with=evaluated.versions,
+            published_with=self.members.versions,
+            code_sha256=code_digest(),
+            grading=evaluated.grading,
+        )
+
     @staticmethod
     def refusal(solved: Solved, admitted: Admitted) -> Failure | None:
         """Why there is nothing to evaluate, or None."""
@@ -240,9 +260,11 @@ class _Run:
             ledger_entries=len(entries),
             ledger_head=check_chain(entries),
             published_utc=utc_now(),
+            kept=kept(self.store.layout, {stage.attempt for stage in stages}),
+            provenance=self.provenance(evaluated.output),
         )
         try:
-            self.store.publish(record, number)
+            self.store.publish(record, number, self.members.key)
         except AlreadyPublished:
             published = self.store.record()
             assert published is not None

@@ -24,26 +24,26 @@ def seal(solved: AttemptLayout, attempt: AttemptLayout) -> Sealed:
     count = total_bytes = 0
     prunable: list[FileFact] = []
     with attempt.manifest.open("w", encoding="utf-8") as file:
-        for fact in _facts(solved):
+        for fact in sealed_facts(solved):
             line = to_line(fact)
             file.write(line)
             digest.update(line.encode())
             count, total_bytes = count + 1, total_bytes + fact.size_bytes
-            if _is_prunable(fact):
+            if is_prunable(fact):
                 prunable.append(fact)
     for fact in prunable:
         remove_file(solved.root, fact.path)
     return Sealed(count, total_bytes, digest.hexdigest(), len(prunable))
 
 
-def _facts(solved: AttemptLayout) -> Iterator[FileFact]:
+def sealed_facts(solved: AttemptLayout) -> Iterator[FileFact]:
     """Every entry, by its path from the attempt's folder: workspace/..., home/..."""
     for folder in (solved.workspace, solved.home):
         for fact in scan(folder):
             yield replace(fact, path=f"{folder.name}/{fact.path}")
 
 
-def _is_prunable(fact: FileFact) -> bool:
+def is_prunable(fact: FileFact) -> bool:
     """Weights that were hashed, outside the final model."""
     if fact.kind != "file" or fact.sha256 is None or fact.size_bytes <= KEPT_BYTES:
         return False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from posttrainbench.errors import InvalidFile, SetupError
@@ -88,6 +88,7 @@ def rank(
     policy: CountingPolicy,
     unfinished: Sequence[RunSpec] = (),
     references: Sequence[Reference] = (),
+    disputed: Collection[str] = (),
 ) -> Leaderboard:
     """The leaderboard of `suite` under `policy`; the order of the arguments' items does not matter.
 
@@ -95,13 +96,14 @@ def rank(
         records: published records, all of this suite's digest; the newest of each run counts.
         unfinished: runs without a record: their cells are missing rather than absent without a word.
         references: scores for cells of which the suite itself holds none.
+        disputed: ids of runs against whose verdict somebody left a note; it is shown, and changes no number.
 
     Raises:
         SeveralSuites: a record belongs to another suite digest.
         InvalidFile: a record is of a task or of data that the suite does not hold.
     """
     _check_suite(suite, records)
-    newest = _newest_of_each_run(records)
+    newest = [replace(run, disputed=run.run_id in disputed) for run in _newest_of_each_run(records)]
     waiting = {_key(spec): spec for spec in unfinished if spec.suite_digest == suite.digest}
     board = _board(suite, policy, _Runs({_outcome_key(run): run for run in newest}, waiting), references)
     return replace(board, superseded=len(records) - len(newest))
@@ -267,7 +269,8 @@ def _cell_run(suite: Suite, policy: CountingPolicy, runs: _Runs, key: _RunKey) -
         counted=counting.counted,
         value=counting.value,
         stderr=counting.stderr,
-        why=counting.why,
+        why=f"{counting.why}; disputed" if run.disputed else counting.why,
+        disputed=run.disputed,
     )
 
 

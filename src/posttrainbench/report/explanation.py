@@ -14,7 +14,7 @@ from rich.text import Text
 
 from posttrainbench.explanation import Explained, Explanation, Shown
 from posttrainbench.finding import VerdictLabel
-from posttrainbench.report.story import VERDICT_STYLES, shortened
+from posttrainbench.report.story import VERDICT_STYLES, disputed, shortened
 from posttrainbench.report.visible import visible
 
 JSON_SCHEMA = "posttrainbench.explanation/1"
@@ -41,6 +41,8 @@ class ExplanationView:
             yield Padding(_finding(number, explained), (1, 0, 0, 0))
         if self.explanation.silent:
             yield Padding(Group("Not checked:", *_silent(self.explanation)), (1, 0, 0, 0))
+        for dispute in self.explanation.disputes:
+            yield Padding(disputed(dispute), (1, 0, 0, 0))
         yield Padding(_next_steps(self.root), (1, 0, 0, 0))
 
 
@@ -92,6 +94,8 @@ def _next_steps(root: PurePath) -> RenderableType:
     facts = _facts()
     facts.add_row("look from", Text(f"cd {shown}", style="cyan"))
     facts.add_row("whole story", Text(f"ptb show {shown}", style="cyan"))
+    facts.add_row("unchanged?", Text(f"ptb verify {shown}", style="cyan"))
+    facts.add_row("dispute it", Text(f'ptb audit {shown} --dispute "why it is wrong"', style="cyan"))
     return facts
 
 

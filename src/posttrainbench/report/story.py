@@ -29,6 +29,7 @@ from posttrainbench.record import Outcome, RunRecord, RunSpec, Score, SolveEnd
 from posttrainbench.report.timeline import LOUD, QUIET, Event, timeline
 from posttrainbench.report.visible import visible
 from posttrainbench.report.wording import points
+from posttrainbench.signature import Dispute
 
 JSON_SCHEMA = "posttrainbench.story/1"
 EVENTS_SHOWN = 60  # the first two thirds and the last third of them
@@ -69,6 +70,7 @@ class Story:
     entries: Sequence[LedgerEntry]
     root: PurePath
     places: Sequence[Place] = ()
+    disputes: Sequence[Dispute] = ()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield _header(self)
@@ -77,6 +79,8 @@ class Story:
         if self.record is not None:
             yield _heading("What the checks say")
             yield _verdict(self.record.verdict)
+        for dispute in self.disputes:
+            yield Padding(disputed(dispute), (1, 0, 0, 0))
         if self.places:
             yield _heading(f"Where to look next, in {visible(str(self.root), 300)}")
             yield _places(self.places)
@@ -90,6 +94,7 @@ def story_json(story: Story) -> str:
         "record": asdict(story.record) if story.record else None,
         "timeline": [asdict(event) for event in timeline(story.entries)],
         "ledger": [asdict(entry) for entry in story.entries],
+        "disputes": [asdict(dispute) for dispute in story.disputes],
         "places": {place.what: str(place.path) for place in story.places},
     }
     return json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
@@ -263,6 +268,12 @@ def _evidence(evidence: Evidence) -> Text:
 def shortened(text: str) -> str:
     """Digests cut to their first 12 digits; the audit folder has them whole."""
     return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1...", text)
+
+
+def disputed(dispute: Dispute) -> Text:
+    """What somebody holds against a verdict."""
+    head = f"Disputed (record {dispute.record}, {visible(dispute.at_utc[:16], 20)} UTC): "
+    return Text.assemble((head, "yellow"), visible(dispute.text, 4000))
 
 
 # --- places -------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ MARKS = {  # symbol, symbol where only ASCII can be shown, meaning
     Mark.MISSING: ("○", "o", "no record"),
     Mark.SUSPICIOUS: ("~", "~", "suspicious, counted"),
     Mark.UNKNOWN: ("?", "?", "not fully checked, counted"),
+    Mark.DISPUTED: ("§", "d", "verdict disputed"),
     Mark.NOT_ISOLATED: ("^", "^", "run without isolation"),
 }
 REFERENCES = {

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 from uuid import uuid4
@@ -14,13 +15,16 @@ from posttrainbench.errors import AlreadyPublished, InvalidFile, SetupError
 from posttrainbench.layout import AttemptLayout, RunLayout
 from posttrainbench.ledger import LedgerEntry
 from posttrainbench.record import RunRecord, RunSpec, Stage, StageRecord
+from posttrainbench.signature import Dispute, covered
 from posttrainbench.stores.claims import Claim, Owner, attempt_numbers, claim
 from posttrainbench.stores.codec import from_json, to_json
 from posttrainbench.stores.files import publish, write_atomic
+from posttrainbench.stores.keys import InstallationKey
 from posttrainbench.stores.ledger import Ledger, read_entries, utc_now
 from posttrainbench.task import Suite
 
 Output = TypeVar("Output")
+Signable = TypeVar("Signable", RunRecord, Dispute)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,15 +130,15 @@ class RunStore:
     def ledger_entries(self) -> tuple[LedgerEntry, ...]:
         return read_entries(self.layout.ledger)
 
-    def publish(self, record: RunRecord, number: int) -> None:
-        """Publish record `number`, and point record.json at it.
+    def publish(self, record: RunRecord, number: int, key: InstallationKey | None = None) -> None:
+        """Publish record `number`, signed with `key`, and point record.json at it.
 
         Raises:
             AlreadyPublished: another worker was first.
         """
         path = self.layout.records / f"{number}.json"
         try:
-            publish(path, to_json(record))
+            publish(path, signed_text(record, "record", key))
         except FileExistsError:
             raise AlreadyPublished(f"{path} was published by another worker; it was left as it is") from None
         finally:
@@ -152,10 +156,48 @@ class RunStore:
         path = self.layout.records / f"{number}.json"
         return from_json(RunRecord, path.read_text(), str(path))
 
+    def record_text(self, number: int) -> str:
+        """A published record as it lies there: what its signature covers."""
+        return (self.layout.records / f"{number}.json").read_text()
+
+    def dispute(self, text: str, key: InstallationKey | None) -> Dispute:
+        """Put a signed note beside the newest record.
+
+        Raises:
+            SetupError: nothing is published yet.
+        """
+        number = self.records()
+        if not number:
+            raise SetupError(f"{self.layout.root} has no record to dispute; finish it: ptb run")
+        digest = hashlib.sha256(covered(self.record_text(number), "record")).hexdigest()
+        dispute = Dispute(text, self.spec().run_id, number, digest, utc_now())
+        publish(self.layout.disputes / f"{uuid4().hex}.json", signed_text(dispute, "dispute", key))
+        return dispute
+
+    def disputes(self) -> tuple[Dispute, ...]:
+        """Every dispute, oldest first.
+
+        Raises:
+            InvalidFile: one cannot be read.
+        """
+        return tuple(sorted((one for _, one in self.dispute_files()), key=lambda one: (one.at_utc, one.text)))
+
+    def dispute_files(self) -> Iterator[tuple[Path, Dispute]]:
+        """Every dispute and its file."""
+        for path in sorted(self.layout.disputes.glob("*.json")):
+            yield path, from_json(Dispute, path.read_text(), str(path))
+
     def _point_at_newest(self) -> None:
         link = self.layout.record.with_name(f".record.{uuid4().hex}")
         link.symlink_to(os.path.join("records", f"{self.records()}.json"))  # noqa: PTH118 - a link's text, no path
         link.replace(self.layout.record)
+
+
+def signed_text(document: Signable, what: str, key: InstallationKey | None) -> str:
+    """A document as JSON text, signed if there is a key."""
+    if key is not None:
+        document = replace(document, signature=key.sign(covered(to_json(document), what)))
+    return to_json(document)
 
 
 def find_runs(root: Path) -> Iterator[RunStore]:

@@ -34,4 +34,5 @@ def board() -> Leaderboard:
         for r in loose
     ]
     waiting = [made_spec(suite, task, "slow") for task in suite.tasks()]
-    return rank(suite, [*records, *loose], PAPER, waiting)
+    disputed = {record.spec.run_id for record in records if record.spec.agent.name == "cheat"}
+    return rank(suite, [*records, *loose], PAPER, waiting, disputed=disputed)

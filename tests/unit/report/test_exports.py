@@ -60,6 +60,7 @@ def test_the_json_schema_is_what_scripts_rely_on(board: Leaderboard) -> None:
     }
     assert set(document["entries"][0]["cells"][0]["runs"][0]) == {
         *("seed", "run_id", "outcome", "verdict", "isolated", "counted", "value", "stderr", "why", "marks"),
+        "disputed",
     }
 
 

@@ -35,6 +35,10 @@ MEANINGS = {
         f"{_DATA}; {_WEIGHTS}",
         "what was done with what came in: the ledger shows that it was asked for and delivered",
     ),
+    "selection": Meaning(
+        f"{_DATA}: answers of evaluations are for choosing between checkpoints",
+        "how the queried items came to be learned from: the gap may have other reasons, and never disqualifies",
+    ),
     "judge": Meaning(
         f"{_DATA}; {_SERVICE}; {_BOUNDS}",
         "anything that the quoted evidence does not bear out: a judge is a language model and can be wrong",

@@ -37,7 +37,7 @@ MEANINGS = {
     ),
     "selection": Meaning(
         f"{_DATA}: answers of evaluations are for choosing between checkpoints",
-        "how the queried items came to be learned from: the gap may have other reasons, and never disqualifies",
+        "how the queried items came to be learned from: a gap may have other reasons",
     ),
     "judge": Meaning(
         f"{_DATA}; {_SERVICE}; {_BOUNDS}",

@@ -16,7 +16,7 @@ test: $(READY) check
 # What needs stock agents, a container engine or minutes: sets up what it can, skips the rest with a reason.
 test-extended: $(READY)
 	BIN=$(BIN) sh scripts/setup-extended.sh
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m extended
+	sh scripts/with-container-engine.sh $(BIN)/python -m pytest -n 2 --dist worksteal -m extended
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -10,16 +10,24 @@ import pytest
 from programs import vllm_stand_in
 from sandbox_rooms import MEMBERS, Room, open_room
 
+DOCKER = pytest.param("docker", marks=pytest.mark.extended)  # needs a container engine
 
-@pytest.fixture(params=MEMBERS)
+
+@pytest.fixture(params=[DOCKER if member == "docker" else member for member in MEMBERS])
 def room(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Room]:
     """Every member in turn."""
     yield from open_room(request.param, tmp_path / "workspace")
 
 
-@pytest.fixture(params=["bwrap", "bwrap-watchdog"])
+@pytest.fixture(params=["bwrap", "bwrap-watchdog", DOCKER])
 def cell(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Room]:
     """The members that isolate, in turn."""
+    yield from open_room(request.param, tmp_path / "workspace")
+
+
+@pytest.fixture(params=["bwrap", DOCKER])
+def walled(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Room]:
+    """The members that keep a command from the host, in turn."""
     yield from open_room(request.param, tmp_path / "workspace")
 
 

@@ -69,7 +69,14 @@ def read_file(path: str) -> str:
 
 @attempt
 def open_any(*paths: str) -> str:
-    return first({path: lambda path=path: os.close(os.open(path, os.O_RDONLY)) for path in paths})
+    """Any byte of a file: a file that is there and empty holds nothing."""
+
+    def read(path: str) -> None:
+        with Path(path).open("rb", buffering=0) as file:
+            if not file.read(1):
+                raise Held("empty")
+
+    return first({path: lambda path=path: read(path) for path in paths})
 
 
 @attempt

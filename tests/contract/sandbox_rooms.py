@@ -12,6 +12,7 @@ from posttrainbench.budget import MIB, Limits
 from posttrainbench.errors import SandboxUnavailable
 from posttrainbench.protocols import WORKSPACE, Mount, Sandbox, SandboxEnd, SandboxJob, SandboxProcess
 from posttrainbench.sandboxes.bubblewrap import Bubblewrap
+from posttrainbench.sandboxes.container import Container
 from posttrainbench.sandboxes.unisolated import Unisolated
 
 SMALL = Limits(
@@ -65,8 +66,18 @@ class Room:
 MEMBERS: dict[str, Callable[[], Sandbox]] = {
     "bwrap": Bubblewrap,
     "bwrap-watchdog": lambda: Bubblewrap(use_cgroups=False),
+    "docker": Container,
     "none": Unisolated,
 }
+
+
+def ended_by_pids(room: Room, ran: Ran) -> bool:
+    """Whether a command ended for want of processes.
+
+    An engine's control group is gone with the container: of a quick end only the command tells the cause.
+    """
+    refused = "Resource temporarily unavailable" in ran.output
+    return ran.end.limit == "pids" or (room.sandbox.name == "docker" and refused)
 
 
 def open_room(member: str, folder: Path) -> Iterator[Room]:

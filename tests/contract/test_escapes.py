@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from sandbox_rooms import Room
+from sandbox_rooms import Room, ended_by_pids
 
 import posttrainbench
 from posttrainbench.budget import GIB, MIB
@@ -153,72 +153,72 @@ FOR_ROOT = {
 
 
 @pytest.mark.parametrize("way", READING)
-def test_nothing_of_the_host_can_be_reached(way: str, bwrap: Room, host: Host) -> None:
+def test_nothing_of_the_host_can_be_reached(way: str, walled: Room, host: Host) -> None:
     name, *arguments = (word.format(**vars(host)) for word in READING[way])
-    assert_held(inside(bwrap, name, *arguments))
-    control = outside(name, *arguments, cwd=bwrap.workspace)
+    assert_held(inside(walled, name, *arguments))
+    control = outside(name, *arguments, cwd=walled.workspace)
     if name == "trace_process" and not AS_ROOT and control.startswith("HELD"):
         pytest.skip("this kernel lets nobody trace a process that is not its child")
     assert control.startswith("ESCAPED"), control
 
 
 @pytest.mark.parametrize("way", FOR_ANYONE)
-def test_what_any_user_could_do(way: str, bwrap: Room) -> None:
+def test_what_any_user_could_do(way: str, walled: Room) -> None:
     name, *arguments = FOR_ANYONE[way]
-    assert_held(inside(bwrap, name, *arguments))
-    control = outside(name, *arguments, cwd=bwrap.workspace)
+    assert_held(inside(walled, name, *arguments))
+    control = outside(name, *arguments, cwd=walled.workspace)
     if control.startswith("HELD"):
         pytest.skip(f"not even the host can do this: {control}")
 
 
 @pytest.mark.parametrize("way", FOR_ROOT)
-def test_what_root_could_do(way: str, bwrap: Room) -> None:
+def test_what_root_could_do(way: str, walled: Room) -> None:
     name, *arguments = FOR_ROOT[way]
-    assert_held(inside(bwrap, name, *arguments))
-    control = outside(name, *arguments, cwd=bwrap.workspace)
+    assert_held(inside(walled, name, *arguments))
+    control = outside(name, *arguments, cwd=walled.workspace)
     if control.startswith("HELD"):
         pytest.skip(f"not even this user of the host can do this: {control}")
 
 
-def test_limits_cannot_be_raised(bwrap: Room) -> None:
-    assert_held(inside(bwrap, "raise_limits"))
+def test_limits_cannot_be_raised(walled: Room) -> None:
+    assert_held(inside(walled, "raise_limits"))
     lowered = f"ulimit -n 100; exec {sys.executable} {ATTEMPTS} raise_limits"
     control = subprocess.run(["sh", "-c", lowered], capture_output=True, check=True).stdout
     if control.startswith(b"HELD"):
         pytest.skip(f"not even this user of the host can do this: {control!r}")
 
 
-def test_no_terminal_is_there(bwrap: Room) -> None:
-    assert_held(inside(bwrap, "controlling_terminal"))
+def test_no_terminal_is_there(walled: Room) -> None:
+    assert_held(inside(walled, "controlling_terminal"))
 
 
-def test_the_read_only_system_stays_so(bwrap: Room) -> None:
-    assert_held(inside(bwrap, "remount_root_writable"))
+def test_the_read_only_system_stays_so(walled: Room) -> None:
+    assert_held(inside(walled, "remount_root_writable"))
 
 
-def test_killing_everything_kills_nothing_of_the_host(bwrap: Room, host: Host) -> None:
-    inside(bwrap, "kill_everything")
+def test_killing_everything_kills_nothing_of_the_host(walled: Room, host: Host) -> None:
+    inside(walled, "kill_everything")
     assert Path(f"/proc/{host.pid}").exists()
 
 
-def test_folders_outside_the_workspace_cannot_be_written(bwrap: Room, host: Host) -> None:
+def test_folders_outside_the_workspace_cannot_be_written(walled: Room, host: Host) -> None:
     fixed = ("/", "/usr", "/etc", "/opt", "/opt/venv/lib", "/dev", "/run", "/var", "/home", "/proc/self")
-    assert_held(inside(bwrap, "write_into", *fixed, str(host.folder)))
-    assert outside("write_into", str(host.folder), cwd=bwrap.workspace).startswith("ESCAPED")
-    assert inside(bwrap, "write_into", "/workspace", "/tmp", "/dev/shm", "/home/agent").count(",") == 3
+    assert_held(inside(walled, "write_into", *fixed, str(host.folder)))
+    assert outside("write_into", str(host.folder), cwd=walled.workspace).startswith("ESCAPED")
+    assert inside(walled, "write_into", "/workspace", "/tmp", "/dev/shm", "/home/agent").count(",") == 3
 
 
-def test_a_read_only_mount_cannot_be_written(bwrap: Room, host: Host) -> None:
+def test_a_read_only_mount_cannot_be_written(walled: Room, host: Host) -> None:
     shown, ours = Mount(host.secret, "/shown"), Mount(host.secret, "/ours", writable=True)
-    assert_held(inside(bwrap, "append_to", "/shown", mounts=(shown,)))
-    assert_held(inside(bwrap, "change_mode", "/shown", "0666", mounts=(shown,)))
-    assert inside(bwrap, "append_to", "/ours", mounts=(ours,)).startswith("ESCAPED")
+    assert_held(inside(walled, "append_to", "/shown", mounts=(shown,)))
+    assert_held(inside(walled, "change_mode", "/shown", "0666", mounts=(shown,)))
+    assert inside(walled, "append_to", "/ours", mounts=(ours,)).startswith("ESCAPED")
 
 
-def test_test_items_are_nowhere(bwrap: Room, host: Host) -> None:
+def test_test_items_are_nowhere(walled: Room, host: Host) -> None:
     """By name, over the whole file system: our package, its data, anything sealed, instruct weights."""
     words = ("posttrainbench", "tinyworld", "tiny-qwen3", "tiny-llama", host.token)
-    assert_held(_but_for_hidden(inside(bwrap, "find_by_name", "/", *words)))
+    assert_held(_but_for_hidden(inside(walled, "find_by_name", "/", *words)))
     package = Path(posttrainbench.__file__).parent
     assert outside("find_by_name", str(package.parent), *words, cwd=host.folder).startswith("ESCAPED")
     assert outside("find_by_name", str(host.folder), host.token, cwd=host.folder).startswith("ESCAPED")
@@ -232,19 +232,19 @@ def _but_for_hidden(said: str) -> str:
     return "HELD" if said.startswith("ESCAPED") and hidden and shallow else said
 
 
-def test_what_hides_our_package_is_empty(bwrap: Room) -> None:
+def test_what_hides_our_package_is_empty(walled: Room) -> None:
     script = (
         "import site, pathlib\n"
         "for folder in site.getsitepackages():\n"
         "    for path in pathlib.Path(folder).glob('*posttrainbench*'):\n"
         "        print(list(path.iterdir()) if path.is_dir() else path.read_text())\n"
     )
-    assert not bwrap.run("python", "-c", script).output.replace("[]", "").strip()
+    assert not walled.run("python", "-c", script).output.replace("[]", "").strip()
 
 
-def test_our_package_is_for_the_evaluator_alone(bwrap: Room) -> None:
-    assert_held(inside(bwrap, "import_package", "posttrainbench.protocols"))
-    shown = inside(bwrap, "import_package", "posttrainbench.protocols", package=True)
+def test_our_package_is_for_the_evaluator_alone(walled: Room) -> None:
+    assert_held(inside(walled, "import_package", "posttrainbench.protocols"))
+    shown = inside(walled, "import_package", "posttrainbench.protocols", package=True)
     assert shown.startswith("ESCAPED")
 
 
@@ -267,29 +267,29 @@ def test_what_hides_it_finds_every_kind_of_installation(tmp_path: Path) -> None:
     }
 
 
-def test_the_one_way_out_is_the_socket_that_is_shown(bwrap: Room, host: Host) -> None:
+def test_the_one_way_out_is_the_socket_that_is_shown(walled: Room, host: Host) -> None:
     """Not an escape: what the tests above refuse does work where it is allowed."""
     door = Mount(Path(host.socket), "/run/door")
-    assert inside(bwrap, "connect_unix", "/run/door", mounts=(door,)).strip() == f"ESCAPED {host.token}"
+    assert inside(walled, "connect_unix", "/run/door", mounts=(door,)).strip() == f"ESCAPED {host.token}"
 
 
-def test_no_descriptor_is_inherited(bwrap: Room, host: Host) -> None:
+def test_no_descriptor_is_inherited(walled: Room, host: Host) -> None:
     descriptor = os.open(host.secret, os.O_RDONLY)
     os.set_inheritable(descriptor, True)
     try:
-        assert_held(inside(bwrap, "inherited_descriptors"))
+        assert_held(inside(walled, "inherited_descriptors"))
         assert str(host.secret) in outside("inherited_descriptors", cwd=host.folder, close_fds=False)
     finally:
         os.close(descriptor)
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root can prepare it")
-def test_setuid_programs_give_nothing(bwrap: Room, tmp_path: Path) -> None:
+def test_setuid_programs_give_nothing(walled: Room, tmp_path: Path) -> None:
     program, uid = tmp_path / "id", 12345
     shutil.copy(shutil.which("id") or "/usr/bin/id", program)
     os.chown(program, uid, uid)
     program.chmod(0o4755)
-    assert_held(inside(bwrap, "run_setuid_program", "/id", str(uid), mounts=(Mount(program, "/id"),)))
+    assert_held(inside(walled, "run_setuid_program", "/id", str(uid), mounts=(Mount(program, "/id"),)))
     if os.statvfs(tmp_path).f_flag & os.ST_NOSUID:
         pytest.skip("no control: this file system has no setuid")
     assert outside("run_setuid_program", str(program), str(uid), cwd=tmp_path).startswith("ESCAPED")
@@ -346,9 +346,9 @@ def _until(true: object, patience_s: float = 10.0) -> None:
 
 
 @pytest.mark.parametrize("folder", ["/tmp", "/dev/shm", "/home/agent"])
-def test_memory_folders_cannot_be_overfilled(folder: str, bwrap: Room) -> None:
-    assert_held(inside(bwrap, "fill", folder, str(30 * MIB)))
-    assert inside(bwrap, "fill", folder, str(10 * MIB)).startswith("ESCAPED")
+def test_memory_folders_cannot_be_overfilled(folder: str, walled: Room) -> None:
+    assert_held(inside(walled, "fill", folder, str(30 * MIB)))
+    assert inside(walled, "fill", folder, str(10 * MIB)).startswith("ESCAPED")
 
 
 def test_memory_cannot_be_exhausted(cell: Room) -> None:
@@ -382,7 +382,7 @@ def test_a_fork_bomb_is_contained(cell: Room) -> None:
 def test_a_process_that_needs_more_processes_dies_of_the_limit(cell: Room) -> None:
     script = "import os, time\nwhile True:\n    if os.fork() == 0: time.sleep(60); os._exit(0)"
     ran = cell.run("python", "-c", script)
-    assert ran.end.limit == "pids"
+    assert ended_by_pids(cell, ran), ran
     assert ran.end.left_processes == 0
 
 

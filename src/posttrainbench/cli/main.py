@@ -23,7 +23,9 @@ app = typer.Typer(
 
 RunDir = Annotated[Path, typer.Argument(help="A run directory.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-SandboxName = Annotated[str, typer.Option(help="Where agents run: bwrap, or none (no isolation at all).")]
+SandboxName = Annotated[
+    str, typer.Option(help="Where agents run: bwrap, docker, or none (no isolation at all).")
+]
 
 
 @app.command()

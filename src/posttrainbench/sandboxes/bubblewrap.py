@@ -84,7 +84,7 @@ class Bubblewrap:
 
 @functools.cache
 def _isolation(use_cgroups: bool) -> Isolation:
-    return probe(Bubblewrap.name, Bubblewrap(use_cgroups).start)
+    return probe(Bubblewrap.name, Bubblewrap(use_cgroups).start, os.getuid(), "parent-death signal")
 
 
 @functools.cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -55,7 +54,8 @@ for path in /proc/sys/kernel/core_pattern /proc/sysrq-trigger; do
   if [ -w $path ]; then fact settable $path; fi; done
 while read -r name rest; do case $name in *:) fact interface "$name"; esac; done < /proc/net/dev
 for path in /proc/[0-9]*; do fact process $path; done
-read -r inside outside count < /proc/self/uid_map; fact uid "$inside"
+read -r inside outside count < /proc/self/uid_map; fact mapped "$count"
+fact uid "$(id -u)"
 env | while IFS='=' read -r name rest; do fact variable "$name"; done
 if unshare --user true 2>/dev/null; then fact nested yes; fi
 fact end yes
@@ -74,8 +74,17 @@ def why_it_failed(said: str) -> str:
     return f"the sandbox could not be built ({said}); {fix}"
 
 
-def probe(name: str, start: Callable[[SandboxJob, Callable[[bytes], None]], SupervisedProcess]) -> Isolation:
+def probe(
+    name: str,
+    start: Callable[[SandboxJob, Callable[[bytes], None]], SupervisedProcess],
+    host_user: int,
+    dies_with_harness: str,
+) -> Isolation:
     """What a trivial command finds inside the sandbox called `name`, started once.
+
+    Args:
+        host_user: whose processes those inside are, as the host sees it.
+        dies_with_harness: what ends a sandbox when we are killed.
 
     Raises:
         SandboxUnavailable: the command could not even run.
@@ -88,13 +97,17 @@ def probe(name: str, start: Callable[[SandboxJob, Callable[[bytes], None]], Supe
     facts = _facts(b"".join(said).decode(errors="replace"))
     if "end" not in facts:
         raise SandboxUnavailable(f"a trial command did not run in the sandbox: {b''.join(said)[-500:]!r}")
-    guarantees = (*_seen_inside(facts), *_limits(process.group), *_promised())
-    essential = all(guarantee.holds for guarantee in guarantees if guarantee.name not in _DEGREES)
-    return Isolation(name, essential, guarantees)
+    guarantees = (*_seen_inside(facts, host_user), *_limits(process.group), *_promised(dies_with_harness))
+    held = {guarantee.name for guarantee in guarantees if guarantee.holds}
+    essential = {guarantee.name for guarantee in guarantees} - _DEGREES <= held
+    # One of the two stands between a process inside and the host's root.
+    return Isolation(
+        name, essential and bool(held & {"own user namespace", "unprivileged host user"}), guarantees
+    )
 
 
 # These say how well it is isolated, not whether.
-_DEGREES = {"unprivileged host user", "system call filter"}
+_DEGREES = {"own user namespace", "unprivileged host user", "system call filter"}
 
 
 def _facts(text: str) -> Mapping[str, list[str]]:
@@ -105,7 +118,7 @@ def _facts(text: str) -> Mapping[str, list[str]]:
     return facts
 
 
-def _seen_inside(facts: Mapping[str, list[str]]) -> tuple[Guarantee, ...]:
+def _seen_inside(facts: Mapping[str, list[str]], host_user: int) -> tuple[Guarantee, ...]:
     wrote, settable = facts.get("wrote", []), facts.get("settable", [])
     interfaces = facts.get("interface", [])
     foreign = set(facts.get("variable", [])) - set(ENVIRONMENT_VARIABLES) - SHELL_VARIABLES
@@ -122,12 +135,12 @@ def _seen_inside(facts: Mapping[str, list[str]]) -> tuple[Guarantee, ...]:
         Guarantee(
             "private processes", len(facts["process"]) < 8, f"sees {len(facts['process'])} processes, its own"
         ),
-        Guarantee("own user namespace", facts["uid"] == ["1000"], f"user {facts['uid'][0]} inside"),
+        Guarantee("own user namespace", facts["mapped"] == ["1"], f"user {facts['uid'][0]} inside"),
         Guarantee(
             "unprivileged host user",
-            os.getuid() != 0,
-            f"host user {os.getuid()}"
-            + ("; what it makes belongs to root: start as another user" if os.getuid() == 0 else ""),
+            host_user != 0,
+            f"host user {host_user}"
+            + ("; what it makes belongs to root: start as another user" if host_user == 0 else ""),
         ),
         Guarantee("no capabilities", no_caps, "all dropped, bounding set too"),
         Guarantee("no new privileges", facts["NoNewPrivs"] == ["1"], "no_new_privs; mounts are nosuid"),
@@ -154,10 +167,10 @@ def _limits(group: Group | None) -> tuple[Guarantee, ...]:
     )
 
 
-def _promised() -> tuple[Guarantee, ...]:
+def _promised(dies_with_harness: str) -> tuple[Guarantee, ...]:
     return (
         Guarantee("dies as a whole", True, "the end of the namespace's first process ends all others"),
-        Guarantee("dies with the harness", True, "parent-death signal"),
+        Guarantee("dies with the harness", True, dies_with_harness),
     )
 
 

@@ -169,9 +169,8 @@ class SupervisedProcess:
         """Collect what there is to say of a sandbox that is dead, and clear away its traces."""
         exit_code = _as_shells_say(started.launcher.wait())
         self._hits.note(started.group)
-        peak_bytes = started.watchdog.peak_memory_bytes
+        peak_bytes = self._hits.peak_memory_bytes or started.watchdog.peak_memory_bytes
         if started.group is not None:
-            peak_bytes = started.group.peak_memory_bytes() or peak_bytes
             started.group.remove()
         os.close(started.output)
         killed = self._killed_for is not None
@@ -184,9 +183,10 @@ class SupervisedProcess:
 
 
 class Hits:
-    """When a control group last refused something."""
+    """When a control group last refused something, and the most memory it was seen to hold."""
 
     def __init__(self) -> None:
+        self.peak_memory_bytes: int | None = None
         self._counts = {"memory": 0, "pids": 0}
         self._at_s = {"memory": float("-inf"), "pids": float("-inf")}
 
@@ -194,6 +194,7 @@ class Hits:
         """Look whether a limit was hit since the last look."""
         if group is None:
             return
+        self.peak_memory_bytes = group.peak_memory_bytes() or self.peak_memory_bytes
         for limit, count in (("memory", group.memory_kills()), ("pids", group.pids_refused())):
             if count > self._counts[limit]:
                 self._counts[limit], self._at_s[limit] = count, time.monotonic()

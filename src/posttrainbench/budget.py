@@ -27,8 +27,12 @@ class Spend:
     tokens: int | None = None
     evaluations: int | None = None
     broken_off: int | None = (
-        None  # model calls that did not come to their end: the sums may be too low by them
+        None  # model calls that did not come to their end, hence did not tell all they took
     )
+    broken_off_usd: float | None = (
+        None  # about what the sums above lack because of them, judging by their texts
+    )
+    broken_off_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

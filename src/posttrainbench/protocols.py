@@ -16,7 +16,7 @@ from posttrainbench.grade import GradingSpend
 from posttrainbench.ledger import Scalar
 from posttrainbench.llm import LlmSpend, Message, Reply
 from posttrainbench.load import SandboxLoad
-from posttrainbench.record import AgentSpec, Isolation
+from posttrainbench.record import AgentSpec, Isolation, SolveEnd
 from posttrainbench.task import Policy, Task
 
 if TYPE_CHECKING:
@@ -161,6 +161,15 @@ class GatewayJob:
     evaluate: Callable[[str], EvaluationAnswer]  # workspace-relative path of a checkpoint -> answer
     log: Callable[[str, Mapping[str, Scalar]], None]  # append an entry (kind, data) to the ledger
     calls: Path | None = None  # where to keep the bodies of model calls
+    spent: Spend = field(default_factory=Spend)  # by earlier attempts of the same run: the budget is for all
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why an agent's last model call got no whole answer."""
+
+    end: SolveEnd  # what an agent that exits now came to
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +188,11 @@ class RunningGateway(Protocol):
     def door(self) -> Door: ...
 
     def spend(self) -> Spend | None:
-        """What the agent's model calls took until now; None when it has no LLM."""
+        """What the agent's model calls took until now, in all attempts; None when it has no LLM."""
+        ...
+
+    def trouble(self) -> Trouble | None:
+        """What became of the agent's last model call; None when it was answered, or there was none."""
         ...
 
     def close(self) -> None:

@@ -39,6 +39,8 @@ class SolveEnd(StrEnum):
     MEMORY_LIMIT = "memory_limit"
     DISK_LIMIT = "disk_limit"
     PIDS_LIMIT = "pids_limit"
+    BUDGET_SPENT = "budget_spent"  # exited by itself once its budget in USD or tokens was spent
+    LLM_FAILED = "llm_failed"  # exited by itself once its LLM gave no answer any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,9 @@ class Solved:
     isolation: Isolation
     peak_memory_bytes: int | None = None
     left_processes: int | None = None  # processes found alive after the kill; None: could not be counted
-    model_calls: Spend | None = None  # what the agent's own LLM took; None: it had none
+    model_calls: Spend | None = None  # what the agent's own LLM took in all attempts; None: it had none
+    reason: str = ""  # the end in words, where there is more to say than its name
+    earlier_wall_s: float = 0.0  # what attempts took of the budget that did not come to their end
     load: LoadSummary | None = None  # what its sandbox took of the machine; None: nobody looked
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from posttrainbench.budget import Budget
+from posttrainbench.budget import Budget, Spend
 from posttrainbench.gateways.interceptor import Internet
 from posttrainbench.gateways.policy import Protected
 from posttrainbench.gateways.socket_gateway import RELAY, Llm, Patience, RunningSocketGateway, SocketGateway
@@ -159,6 +159,7 @@ def open_world(
     llm: Llm | None = None,
     budget: Budget | None = None,
     calls: Path | None = None,
+    spent: Spend | None = None,
 ) -> Iterator[World]:
     rules = Rules(policy, max_queries=max_queries, allowed_datasets=("w/chatter",))
     task = task or Task(ModelRef("w/tiny-base"), "math", budget or Budget(60), rules)
@@ -172,6 +173,7 @@ def open_world(
             evaluate,
             lambda kind, data: entries.append((kind, dict(data))),
             calls,
+            spent or Spend(),
         )
         gateway = SocketGateway({task.benchmark: protected}, hub, patience, internet=internet, llm=llm).open(
             job

@@ -28,10 +28,11 @@ from scripted_llm import (
 )
 from small_world import World, make_hub, open_world, read_all
 
-from posttrainbench.budget import Budget
+from posttrainbench.budget import Budget, Spend
 from posttrainbench.gateways.model_calls import Hold, ModelApi
 from posttrainbench.gateways.prices import Price, Prices
 from posttrainbench.gateways.socket_gateway import Llm
+from posttrainbench.record import SolveEnd
 from posttrainbench.stores.calls import read_calls
 from posttrainbench.task import Policy
 
@@ -90,11 +91,14 @@ def calling(
     prices: Prices | None = None,
     hold: Hold = SHORT,
     calls: Path | None = None,
+    spent: Spend | None = None,
     **more: Any,
 ) -> Iterator[tuple[World, ScriptedLlm]]:
     with scripted_llm(script) as llm:
         offered = Llm(apis(llm, **more), prices or Prices(), hold)
-        with open_world(policy, hub, llm=offered, budget=budget or Budget(60), calls=calls) as world:
+        with open_world(
+            policy, hub, llm=offered, budget=budget or Budget(60), calls=calls, spent=spent
+        ) as world:
             yield world, llm
 
 
@@ -405,3 +409,62 @@ def test_64_calls_at_once(hub: Path) -> None:
         for thread in threads:
             thread.join(60)
         assert world.gateway.spend().tokens == 64 * (INPUT + OUTPUT)
+
+
+# --- earlier attempts, and what an end means ----------------------------------------------------------------
+
+
+def test_what_earlier_attempts_spent_counts(hub: Path) -> None:
+    with calling(hub, budget=Budget(60, cost_usd=1.0), spent=Spend(cost_usd=1.0, tokens=7)) as (world, llm):
+        status, said = ask(world, "chat")
+        assert (status, b"1.00 of 1.00 USD" in said, len(llm.seen)) == (400, True, 0)
+    with calling(hub, budget=Budget(60, tokens=2 * (INPUT + OUTPUT)), spent=Spend(tokens=INPUT + OUTPUT)) as (
+        world,
+        _,
+    ):
+        assert [ask(world, "chat")[0] for _ in range(2)] == [200, 400]
+        assert world.gateway.spend().tokens == 2 * (INPUT + OUTPUT)
+
+
+def test_hanging_up_before_the_count_is_told_does_not_make_calls_free(hub: Path) -> None:
+    with calling(hub, budget=Budget(60, tokens=1500)) as (world, llm):
+        llm.faults = ["cut"] * 4
+        asked = [ask(world, "responses", instructions="x" * 3000)[0] for _ in range(4)]
+        spend = world.gateway.spend()
+    assert asked == [200, 200, 400, 400]
+    assert (spend.tokens, spend.broken_off) == (0, 2)
+    assert spend.broken_off_tokens is not None and spend.broken_off_tokens > 1500
+    assert model_calls(world)[0]["estimated_usd"] > 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "end"),
+    [
+        (401, SolveEnd.LLM_FAILED),
+        (404, SolveEnd.LLM_FAILED),
+        (529, SolveEnd.LLM_FAILED),
+        ("cut", SolveEnd.LLM_FAILED),
+        ("drop", SolveEnd.LLM_FAILED),
+        (400, None),  # the agent's own doing
+    ],
+)
+def test_the_last_call_says_whose_doing_an_end_is(hub: Path, fault: int | str, end: SolveEnd | None) -> None:
+    with calling(hub, hold=Hold(0.1, 0.02, 0.05)) as (world, llm):
+        assert world.gateway.trouble() is None
+        llm.faults = [fault] * 20
+        ask(world, "anthropic")
+        world.wait_for(lambda: model_calls(world))
+        trouble = world.gateway.trouble()
+        assert (trouble.end if trouble else None) == end
+        llm.faults.clear()
+        ask(world, "anthropic")
+        assert world.gateway.trouble() is None
+
+
+def test_a_spent_budget_is_the_end_that_a_run_came_to(hub: Path) -> None:
+    with calling(hub, budget=Budget(60, tokens=1)) as (world, _):
+        assert [ask(world, "chat")[0] for _ in range(2)] == [200, 400]
+        trouble = world.gateway.trouble()
+    assert trouble is not None
+    assert trouble.end is SolveEnd.BUDGET_SPENT
+    assert f"{INPUT + OUTPUT} of 1 tokens" in trouble.why

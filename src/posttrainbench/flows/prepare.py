@@ -15,6 +15,7 @@ from posttrainbench.budget import GIB
 from posttrainbench.layout import FINAL_MODEL
 from posttrainbench.protocols import Benchmark
 from posttrainbench.record import FileFact, Prepared
+from posttrainbench.stores.files import write_atomic
 from posttrainbench.task import Policy, Task
 
 TEMPLATES = Path(__file__).parent.parent / "workspace"
@@ -34,9 +35,12 @@ def prepare(task: Task, benchmark: Benchmark, folder: Path) -> Prepared:
 
 
 def fill(task: Task, benchmark: Benchmark, workspace: Path, deadline_unix_s: float) -> None:
-    """Write task.json, which names the deadline, into a workspace whose agent is about to start."""
+    """Write task.json, which names the deadline, into a workspace whose agent is about to start or at work.
+
+    An agent may have put a link in its place: it is replaced, never followed.
+    """
     rendered = render(task, benchmark.title, benchmark.hub_id, deadline_unix_s)
-    _write(workspace / TASK_JSON, rendered[TASK_JSON])
+    write_atomic(workspace / TASK_JSON, rendered[TASK_JSON])
 
 
 def render(task: Task, benchmark_title: str, benchmark_hub_id: str, deadline_unix_s: float) -> dict[str, str]:

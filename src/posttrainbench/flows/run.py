@@ -21,6 +21,7 @@ from posttrainbench.flows.evaluate import Evaluator, OutsideScorer
 from posttrainbench.flows.prepare import fill, prepare
 from posttrainbench.flows.seal import seal
 from posttrainbench.flows.solve import Solver, solve
+from posttrainbench.flows.spent import spent
 from posttrainbench.layout import FINAL_MODEL, AttemptLayout
 from posttrainbench.ledger import Scalar, check_chain
 from posttrainbench.protocols import Agent, Benchmark, Gateway, Mount, Sandbox, ScoringAids
@@ -142,7 +143,8 @@ class _Run:
             self.spec.seed,
             lambda workspace, deadline: fill(task, benchmark, workspace, deadline),
         )
-        return solve(solver, prepared.attempt.prepared, self.attempt, self.log)
+        earlier = spent(self.store.ledger_entries())
+        return solve(solver, prepared.attempt.prepared, self.attempt, self.log, earlier)
 
     def admit(self, solved: Finished[Solved]) -> Admitted:
         out = self.attempt.admitted_model
@@ -215,8 +217,7 @@ class _Run:
             grading=evaluated.grading,
         )
 
-    @staticmethod
-    def refusal(solved: Solved, admitted: Admitted) -> Failure | None:
+    def refusal(self, solved: Solved, admitted: Admitted) -> Failure | None:
         """Why there is nothing to evaluate, or None."""
         if admitted.status == "admitted":
             return None
@@ -225,6 +226,11 @@ class _Run:
         if solved.end is SolveEnd.FINISHED:
             return Failure(FailureKind.NO_FINAL_MODEL, Stage.SOLVE, admitted.reason)
         ended = f"the agent ended by {solved.end} (status {solved.exit_code}) and left no final_model"
+        ended += f": {solved.reason}" if solved.reason else ""
+        if solved.end is SolveEnd.BUDGET_SPENT:
+            return Failure(FailureKind.NO_FINAL_MODEL, Stage.SOLVE, ended)
+        if solved.end is SolveEnd.LLM_FAILED or solved.earlier_wall_s >= self.spec.task.budget.wall_s:
+            return Failure(FailureKind.INFRASTRUCTURE, Stage.SOLVE, ended)
         return Failure(FailureKind.AGENT_CRASHED, Stage.SOLVE, ended)
 
     def publish(
@@ -252,7 +258,7 @@ class _Run:
             verdict=audited.output.verdict,
             spend=replace(
                 solved.output.model_calls or Spend(),
-                wall_s=solved.output.wall_s,
+                wall_s=solved.output.earlier_wall_s + solved.output.wall_s,
                 evaluations=solved.output.evaluations,
             ),
             stages=tuple(stage.record for stage in stages),

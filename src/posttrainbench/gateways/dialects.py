@@ -12,11 +12,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 Json = dict[str, Any]
+BYTES_PER_TOKEN = 4
 
 
 class Dialect(StrEnum):
@@ -167,6 +168,16 @@ def read_response(dialect: Dialect, body: bytes) -> Reading:
         return _READERS[dialect](list(_messages(body)))
     except (TypeError, ValueError, AttributeError, KeyError, RecursionError):
         return Reading(None, None, False)
+
+
+def estimate(reading: Reading, request: bytes, body: bytes) -> Usage:
+    """About what a call took that broke off before it said so: nobody is to get calls for free by hanging up.
+
+    Input as long as the request; as much output as the stream has events, or the text is long.
+    """
+    told = reading.usage or Usage(len(request) // BYTES_PER_TOKEN, 0)
+    output_tokens = body.count(b"\ndata:") or len(body) // BYTES_PER_TOKEN
+    return replace(told, output_tokens=max(told.output_tokens, output_tokens))
 
 
 def _messages(body: bytes) -> Iterator[Json]:

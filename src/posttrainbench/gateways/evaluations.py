@@ -20,15 +20,20 @@ class Evaluations:
     """Answers an agent's evaluation queries. A client that goes away does not stop its evaluation."""
 
     def __init__(
-        self, evaluate: Callable[[str], EvaluationAnswer], max_queries: int | None, log: RequestLog
+        self,
+        evaluate: Callable[[str], EvaluationAnswer],
+        max_queries: int | None,
+        log: RequestLog,
+        answered: int = 0,
     ) -> None:
+        """`answered`: queries that earlier attempts of the same run used up."""
         self._evaluate = evaluate
         self._max_queries = max_queries
         self._log = log
         self._turn = threading.Lock()
         self._places = threading.BoundedSemaphore(QUEUE_LENGTH)
         self._closed = False
-        self.answered = 0  # queries that came back with a score: only those count
+        self.answered = answered  # queries that came back with a score: only those count
         self.running_path: str | None = None
 
     def answer(self, body: bytes) -> Reply:

@@ -30,8 +30,10 @@ from posttrainbench.gateways.dialects import (
     Json,
     Reading,
     Route,
+    Usage,
     count_tokens_of_stream,
     error_body,
+    estimate,
     provider_tools,
     read_response,
     read_route,
@@ -41,6 +43,8 @@ from posttrainbench.gateways.http1 import Connection, Reply, Request
 from posttrainbench.gateways.prices import Prices
 from posttrainbench.gateways.request_log import Exchange, RequestLog
 from posttrainbench.ledger import Scalar
+from posttrainbench.protocols import Trouble
+from posttrainbench.record import SolveEnd
 from posttrainbench.task import Policy
 
 if TYPE_CHECKING:
@@ -64,6 +68,7 @@ _PASSED_UP_PREFIXES = ("anthropic-", "x-stainless-", "x-goog-api-client", "x-app
 _PASSED_DOWN = ("content-type", "request-id", "x-request-id", "retry-after", "x-should-retry")
 _PASSED_DOWN_PREFIXES = ("anthropic-ratelimit-", "x-ratelimit-")
 _TRANSIENT = {408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529}
+_NOT_THE_AGENTS = {401, 402, 403, 404}  # beside these: refusals that an agent can do nothing about
 _OUT_OF_CREDIT = (b"insufficient_quota", b"billing")  # a 429 that waiting does not mend
 
 
@@ -133,6 +138,7 @@ class Call:
     error: str | None = None
     answer: bytearray = field(default_factory=bytearray)
     finished: bool = False
+    left: bool = False  # by its client
     kept: Mapping[str, Scalar] | None = None  # what is to be kept of it beside the bodies
 
     @property
@@ -161,6 +167,7 @@ class ModelCalls:
         log: RequestLog,
         calls: CallsFile,
         hold: Hold,
+        spent: Spend,
     ) -> None:
         self._apis = {api.name: api for api in apis}
         self._policy, self._budget, self._prices, self._log = policy, budget, prices, log
@@ -168,10 +175,8 @@ class ModelCalls:
         self._lock = threading.Lock()
         self._http: httpx.Client | None = None
         self._closed = threading.Event()
-        self._cost_usd = 0.0
-        self._tokens = 0
-        self._unpriced = False
-        self._broken_off = 0
+        self._total = Total(spent)
+        self._trouble: Trouble | None = None
 
     def serve(self, connection: Connection, peer: socket.socket, head: Request) -> bool:
         """Answer the request that begins with `head`; whether the connection can carry another.
@@ -199,8 +204,11 @@ class ModelCalls:
         if not self._apis:
             return None
         with self._lock:
-            cost_usd = None if self._unpriced else round(self._cost_usd, 9)
-            return Spend(cost_usd=cost_usd, tokens=self._tokens, broken_off=self._broken_off)
+            return self._total.spend()
+
+    def trouble(self) -> Trouble | None:
+        """What became of the last call; None when it was answered, or there was none."""
+        return self._trouble
 
     def close(self) -> None:
         """Wake who waits for an outage to end, and drop connections to providers."""
@@ -246,19 +254,11 @@ class ModelCalls:
 
     def _check_budget(self, call: Call) -> None:
         with self._lock:
-            usd, tokens = self._cost_usd, self._tokens
-        if self._budget.cost_usd is not None and usd >= self._budget.cost_usd:
-            raise Refusal(
-                400,
-                f"The budget of this run is spent: {usd:.2f} of {self._budget.cost_usd:.2f} USD. "
-                "No further model calls are possible.",
-            )
-        if self._budget.tokens is not None and tokens >= self._budget.tokens:
-            raise Refusal(
-                400,
-                f"The budget of this run is spent: {tokens} of {self._budget.tokens} tokens. "
-                "No further model calls are possible.",
-            )
+            why = self._total.beyond(self._budget)
+        if why is not None:
+            why = f"The budget of this run is spent: {why}. No further model calls are possible."
+            self._trouble = Trouble(SolveEnd.BUDGET_SPENT, why)
+            raise Refusal(400, why)
         model = call.model
         if self._budget.cost_usd is not None and not (model and self._prices.knows(call.api.provider, model)):
             raise Refusal(
@@ -286,7 +286,7 @@ class ModelCalls:
                 else:
                     connection.send(self._failure(call, response), head_only=False, keep_alive=True)
         except ClientGone:
-            call.error = "the client hung up while its call waited"
+            call.error, call.left = "the client hung up while its call waited", True
             return False
         except ProviderGone as gone:
             call.error = f"the answer broke off: {gone}"
@@ -297,7 +297,7 @@ class ModelCalls:
             body = error_body(call.route.dialect, 502, call.error)
             connection.send(Reply(502, body, {"Content-Type": "application/json"}), False, keep_alive=True)
         except BaseException:
-            call.error = "the client hung up in the middle of its answer"
+            call.error, call.left = "the client hung up in the middle of its answer", True
             raise
         finally:
             self._finish(call)
@@ -420,9 +420,14 @@ class ModelCalls:
         paid = call.route.generates and call.status == 200
         answer = bytes(call.answer)
         reading = read_response(call.route.dialect, answer) if paid else Reading(None, None, True)
-        cost_usd = self._cost(call, reading)
+        cost_usd = self._cost(call, reading.model, reading.usage)
+        estimated = estimate(reading, call.sent, answer) if paid and not reading.complete else None
+        estimated_usd = self._cost(call, reading.model, estimated)
         if paid:
-            self._count(reading, cost_usd)
+            with self._lock:
+                self._total.add(reading, cost_usd, estimated, estimated_usd)
+        if call.route.generates and not call.left:
+            self._trouble = _trouble(call)
         if not call.route.generates:
             reason = call.error or "a model API's own question"
             self._log.request(
@@ -430,26 +435,75 @@ class ModelCalls:
             )
             return
         entry = {"call": self._calls.next_number(), **_entry(call, reading, cost_usd)}
+        if estimated is not None:
+            entry["estimated_tokens"] = estimated.input_tokens + estimated.output_tokens
+            entry["estimated_usd"] = estimated_usd
         self._log.model_call(entry)
         call.kept = entry
 
-    def _cost(self, call: Call, reading: Reading) -> float | None:
-        if reading.usage is None:
+    def _cost(self, call: Call, told: str | None, usage: Usage | None) -> float | None:
+        """The price of `usage` by the model's name as the answer tells it, or else as it was asked for."""
+        if usage is None:
             return None
-        for model in (reading.model, call.model):
-            cost_usd = self._prices.cost_usd(call.api.provider, model, reading.usage) if model else None
+        for model in (told, call.model):
+            cost_usd = self._prices.cost_usd(call.api.provider, model, usage) if model else None
             if cost_usd is not None:
                 return cost_usd
         return None
 
-    def _count(self, reading: Reading, cost_usd: float | None) -> None:
-        usage = reading.usage
-        with self._lock:
-            self._broken_off += not reading.complete
-            if usage is not None:
-                self._tokens += usage.input_tokens + usage.output_tokens
-                self._cost_usd += cost_usd or 0.0
-                self._unpriced = self._unpriced or cost_usd is None
+
+class Total:
+    """What all calls of a run came to, those of earlier attempts among them."""
+
+    def __init__(self, spent: Spend) -> None:
+        self._unpriced = spent.tokens is not None and spent.tokens > 0 and spent.cost_usd is None
+        self._cost_usd, self._tokens = spent.cost_usd or 0.0, spent.tokens or 0
+        self._broken_off = spent.broken_off or 0
+        self._lacking_usd, self._lacking_tokens = spent.broken_off_usd or 0.0, spent.broken_off_tokens or 0
+
+    def add(
+        self, reading: Reading, cost_usd: float | None, estimated: Usage | None, estimated_usd: float | None
+    ) -> None:
+        """One more call: what it told, and what it is taken for where it broke off."""
+        told = _tokens(reading.usage)
+        self._tokens += told
+        self._cost_usd += cost_usd or 0.0
+        self._unpriced = self._unpriced or (told > 0 and cost_usd is None)
+        if estimated is not None:
+            self._broken_off += 1
+            self._lacking_tokens += _tokens(estimated) - told
+            self._lacking_usd += (estimated_usd or 0.0) - (cost_usd or 0.0)
+
+    def beyond(self, budget: Budget) -> str | None:
+        """Which budget is spent, in words; None when none is."""
+        cost_usd, tokens = self._cost_usd + self._lacking_usd, self._tokens + self._lacking_tokens
+        if budget.cost_usd is not None and cost_usd >= budget.cost_usd:
+            return f"{cost_usd:.2f} of {budget.cost_usd:.2f} USD"
+        if budget.tokens is not None and tokens >= budget.tokens:
+            return f"{tokens} of {budget.tokens} tokens"
+        return None
+
+    def spend(self) -> Spend:
+        return Spend(
+            cost_usd=None if self._unpriced else round(self._cost_usd, 9),
+            tokens=self._tokens,
+            broken_off=self._broken_off,
+            broken_off_usd=round(self._lacking_usd, 9) if self._broken_off else None,
+            broken_off_tokens=self._lacking_tokens if self._broken_off else None,
+        )
+
+
+def _tokens(usage: Usage | None) -> int:
+    return usage.input_tokens + usage.output_tokens if usage else 0
+
+
+def _trouble(call: Call) -> Trouble | None:
+    """What an ended call means for an agent that gives up now; None when it is not its LLM's doing."""
+    if call.error is not None:
+        return Trouble(SolveEnd.LLM_FAILED, call.error)
+    if call.status in _TRANSIENT | _NOT_THE_AGENTS:
+        return Trouble(SolveEnd.LLM_FAILED, f"the provider answered with status {call.status}")
+    return None
 
 
 def _readable(peer: socket.socket, timeout_s: float) -> bool:

@@ -38,7 +38,7 @@ from posttrainbench.gateways.model_calls import PREFIX, Hold, ModelApi, ModelCal
 from posttrainbench.gateways.policy import Decision, Protected, decide
 from posttrainbench.gateways.prices import Prices
 from posttrainbench.gateways.request_log import Exchange, RequestLog
-from posttrainbench.protocols import Door, GatewayJob, Mount
+from posttrainbench.protocols import Door, GatewayJob, Mount, Trouble
 from posttrainbench.task import ModelRef
 from posttrainbench.tinyworld import catalog
 
@@ -133,9 +133,18 @@ class RunningSocketGateway:
             Interceptor(internet, job.policy, job.task, protected, self._log) if internet else None
         )
         self._model_calls = ModelCalls(
-            llm.apis, job.policy, job.task.budget, llm.prices, self._log, CallsFile(job.calls), llm.hold
+            llm.apis,
+            job.policy,
+            job.task.budget,
+            llm.prices,
+            self._log,
+            CallsFile(job.calls),
+            llm.hold,
+            job.spent,
         )
-        self._evaluations = Evaluations(job.evaluate, job.task.rules.max_queries, self._log)
+        self._evaluations = Evaluations(
+            job.evaluate, job.task.rules.max_queries, self._log, job.spent.evaluations or 0
+        )
         self._places = threading.BoundedSemaphore(CONNECTIONS_CAP)
         self._lock = threading.Lock()
         self._under_way: dict[socket.socket, Exchange | None] = {}
@@ -156,6 +165,10 @@ class RunningSocketGateway:
     def spend(self) -> Spend | None:
         """What the agent's model calls took until now; None when it has no LLM."""
         return self._model_calls.spend()
+
+    def trouble(self) -> Trouble | None:
+        """What became of the agent's last model call; None when it was answered, or there was none."""
+        return self._model_calls.trouble()
 
     def close(self) -> None:
         """Stop listening; requests under way are dropped and logged as such. A second call does nothing."""

@@ -50,6 +50,8 @@ ENDS = {
     SolveEnd.MEMORY_LIMIT: "the agent ran into its memory limit",
     SolveEnd.DISK_LIMIT: "the agent ran into its disk limit",
     SolveEnd.PIDS_LIMIT: "the agent ran into its process limit",
+    SolveEnd.BUDGET_SPENT: "the agent stopped, its budget for model calls spent",
+    SolveEnd.LLM_FAILED: "the agent stopped, its LLM out of reach",
 }
 
 
@@ -166,6 +168,7 @@ def _working_facts(record: RunRecord) -> list[tuple[str, Text]]:
     work = f"{ENDS[solved.end]} after {solved.wall_s:.1f} s"
     work += "" if solved.exit_code is None else f" with status {solved.exit_code}"
     work += f"; it asked for {solved.evaluations} evaluations"
+    work += f"; {visible(solved.reason, 300)}" if solved.reason else ""
     if solved.left_processes:
         work += f"; {solved.left_processes} processes were left after the kill"
     facts = [("work", Text(work))]

@@ -101,6 +101,8 @@ def _told(entry: LedgerEntry, entries: Sequence[LedgerEntry]) -> tuple[str, str]
             return None if number == "1" else (f"attempt {number} takes over", PLAIN)
         case "evaluation":
             return _evaluation(entry)
+        case "clock":
+            return _clock(entry)
         case "signal" | "limit" | "request_flood":
             return _alarm(entry), LOUD
     return _pairs(entry), PLAIN
@@ -127,6 +129,14 @@ def _stage(entry: LedgerEntry, entries: Sequence[LedgerEntry]) -> tuple[str, str
     wall_s = end.data.get("wall_s")
     took = f" ({wall_s:.1f} s)" if isinstance(wall_s, int | float) else ""
     return f"{stage}{took}", PLAIN
+
+
+def _clock(entry: LedgerEntry) -> tuple[str, str] | None:
+    """Told only when the calendar's clock jumped: the host was suspended, say."""
+    moved_s = entry.data.get("deadline_moved_s")
+    if not isinstance(moved_s, int | float) or not moved_s:
+        return None
+    return f"the deadline moved by {moved_s:.0f} s: the host was suspended, or its clock was set", PLAIN
 
 
 def _evaluation(entry: LedgerEntry) -> tuple[str, str]:

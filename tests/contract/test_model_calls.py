@@ -392,7 +392,7 @@ def test_bodies_are_kept_and_compressed(hub: Path, tmp_path: Path) -> None:
         for number in range(20):
             ask(world, "anthropic", system=long + str(number))
         world.wait_for(lambda: len(list(read_calls(path))) == 20)  # readable while it grows
-    kept = list(read_calls(path))
+    kept = sorted(read_calls(path), key=lambda each: each.number or 0)
     assert [each.number for each in kept] == list(range(1, 21))
     assert kept[7].request["system"] == long + "7"
     assert "message_stop" in kept[7].response

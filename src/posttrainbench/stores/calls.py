@@ -13,7 +13,7 @@ from typing import Any
 
 from posttrainbench.transcript import CapturedCall
 
-CHUNK_BYTES = 256 * 1024
+CHUNK_BYTES = 64  # compressed; a block stands for 128 KiB at most, so these for a few MiB
 WINDOW_BYTES = 1 << 27  # the most that a reader keeps for a writer's window
 CALL_BYTES = 32 * 1024**2  # of one call that is read; what is longer is told by its beginning
 
@@ -44,15 +44,15 @@ def _chunks(path: Path) -> Iterator[bytes]:
     if not path.exists():
         return
     with path.open("rb") as file:
-        reader = zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES).stream_reader(file)
-        while True:
+        # Not stream_reader: of a file without its end, that keeps back what the last blocks hold.
+        reader = zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES).decompressobj()
+        while packed := file.read(CHUNK_BYTES):
             try:
-                chunk = reader.read1(CHUNK_BYTES)
+                chunk = reader.decompress(packed)
             except zstandard.ZstdError:  # damaged from here on
                 return
-            if not chunk:
-                return
-            yield chunk
+            if chunk:
+                yield chunk
 
 
 def _call(entry: dict[str, Any]) -> CapturedCall:

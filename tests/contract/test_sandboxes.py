@@ -20,7 +20,8 @@ from posttrainbench.budget import GIB, MIB, Limits
 from posttrainbench.errors import SetupError
 from posttrainbench.protocols import HOME, WORKSPACE, Mount, SandboxEnd
 from posttrainbench.sandboxes import cgroups, probe, process_namespace
-from posttrainbench.sandboxes.bubblewrap import BOMB_MARGIN, Bubblewrap
+from posttrainbench.sandboxes.bubblewrap import Bubblewrap
+from posttrainbench.sandboxes.limits import BOMB_MARGIN
 from posttrainbench.sandboxes.unisolated import Unisolated, on_host
 
 ROOT = Path(__file__).parents[2]
@@ -417,7 +418,7 @@ def _in_a_new_process(*command: str, code: str, **variables: str) -> str:
 
 ASK = textwrap.dedent("""
     from posttrainbench.errors import SandboxUnavailable
-    from posttrainbench.sandboxes.bubblewrap import BOMB_MARGIN, Bubblewrap
+    from posttrainbench.sandboxes.bubblewrap import Bubblewrap
     try: print(Bubblewrap().isolation().isolated)
     except SandboxUnavailable as unavailable: print("UNAVAILABLE", unavailable)
 """)

@@ -31,6 +31,7 @@ from posttrainbench.task import InspectSource, ModelRef, Suite
 # name -> "module:attribute", imported when it is asked for: `ptb --help` needs none of them
 SANDBOXES = {
     "bwrap": "posttrainbench.sandboxes.bubblewrap:Bubblewrap",
+    "apptainer": "posttrainbench.sandboxes.apptainer:Apptainer",
     "docker": "posttrainbench.sandboxes.container:Container",
     "none": "posttrainbench.sandboxes.unisolated:Unisolated",
 }

@@ -7,13 +7,11 @@ import functools
 import json
 import os
 import secrets
-import select
 import shlex
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from posttrainbench.protocols import SandboxJob
 from posttrainbench.record import Isolation
 from posttrainbench.sandboxes.cgroups import CONTROLLERS, Group, parents_of
 from posttrainbench.sandboxes.container_launch import OWN_PYTHON, command, run_options, user_id
+from posttrainbench.sandboxes.gate import complaint, passed
 from posttrainbench.sandboxes.launch import check_mounts
 from posttrainbench.sandboxes.probe import probe
 from posttrainbench.sandboxes.process_namespace import ProcessNamespace
@@ -33,7 +32,6 @@ from posttrainbench.sandboxes.watchdog import watchdog_for
 ENGINE_VARIABLE, IMAGE_VARIABLE = "PTB_CONTAINER_ENGINE", "PTB_CONTAINER_IMAGE"
 ENGINES = ("docker", "podman")
 LIFELINE = Path(__file__).with_name("container_lifeline.py")
-SETUP_S = 120.0  # to build a container; an engine that was just started reads its image first
 ASK_S = 30.0
 # What an engine's client may know of us: where its engine is.
 _CLIENTS = ("PATH", "HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "DOCKER_", "CONTAINER_", "CONTAINERS_")
@@ -241,8 +239,8 @@ def _spawn(chosen: Chosen, name: str, words: list[str]) -> tuple[subprocess.Pope
     output, output_in = os.pipe()
     gate_out, gate = os.pipe()
     lifeline_out, lifeline = os.pipe()
-    remove = [*chosen.engine, "rm", "--force", "--volumes"]
-    python = [sys.executable, "-I", "-S", str(LIFELINE), str(lifeline_out), name]
+    remove = [*chosen.engine, "rm", "--force", "--volumes", name]
+    python = [sys.executable, "-I", "-S", str(LIFELINE), str(lifeline_out)]
     try:
         launcher = subprocess.Popen(
             [*python, *remove, "--", *chosen.engine, "run", *words],
@@ -264,27 +262,11 @@ def _spawn(chosen: Chosen, name: str, words: list[str]) -> tuple[subprocess.Pope
     return launcher, _Pipes(output, gate, lifeline)
 
 
-def _chunks(descriptor: int) -> Iterator[bytes]:
-    until_s = time.monotonic() + SETUP_S
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    while (left_s := until_s - time.monotonic()) > 0:
-        data = os.read(descriptor, 1 << 16) if poll.poll(left_s * 1000) else b""
-        if not data:
-            return
-        yield data
-
-
 def _await_gate(pipes: _Pipes, gate_word: str) -> None:
-    """Wait until the container stands. What comes before the gate's word is the engine complaining."""
-    said = b""
-    for chunk in _chunks(pipes.output):
-        said += chunk
-        if said.endswith(gate_word.encode() + b"\n"):
-            return
-    lines = [line for line in said.decode(errors="replace").splitlines() if line.strip()]
-    why = next((line for line in lines if "rror" in line), lines[-1] if lines else "no answer")
-    raise SandboxUnavailable(f"the container could not be built: {why[:400]}")
+    """Wait until the container stands."""
+    stands, said = passed(pipes.output, gate_word)
+    if not stands:
+        raise SandboxUnavailable(f"the container could not be built: {complaint(said)}")
 
 
 def _init_pid(chosen: Chosen, name: str) -> int:

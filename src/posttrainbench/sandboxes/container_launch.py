@@ -26,11 +26,9 @@ SET_BY_ENGINES = (
 )
 # Waits inside until the host knows the container; when the host dies, its input ends and so does this.
 # It stays the first process: the kernel shields that from signals, and its end ends all others.
+# Output and errors go one way, or an engine would mix them up; only the shell's own word is silenced.
 # First argument: what to print when the sandbox stands; second: the variables to drop.
-GATE = (
-    'echo "$1"; read -r _ || exit 1; unset $2; shift 2; exec 3>&2 2>/dev/null; '
-    '"$@" </dev/null 2>&3 3>&-; exit $?'
-)
+GATE = 'echo "$1"; read -r _ || exit 1; unset $2; shift 2; exec 2>/dev/null; "$@" </dev/null 2>&1; exit $?'
 
 
 def user_id() -> int:

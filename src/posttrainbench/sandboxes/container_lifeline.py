@@ -1,22 +1,24 @@
 """Runs one container for as long as whoever asked for it lives: engines' containers outlive their clients.
 
-Usage: python container_lifeline.py LIFELINE NAME REMOVE... -- RUN...
+Usage: python container_lifeline.py LIFELINE [REMOVE...] -- RUN...
 
-`LIFELINE` is a descriptor, a pipe that the asker holds open; RUN is the engine's command that starts the
-container NAME, REMOVE (with NAME put last) the one that takes it away. When the pipe closes, the asker let go
-or died in whatever way: the container is taken away. Its exit status is RUN's.
+`LIFELINE` is a descriptor, a pipe that the asker holds open; RUN is the command that starts the container,
+REMOVE the one that takes it away; without it, killing RUN and its descendants does. When the pipe closes, the
+asker let go or died in whatever way: the container is taken away. Its exit status is RUN's.
 
 Not covered: a SIGKILL to this program together with the asker, within the same instant.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 PATIENCE_S = 30.0  # an engine that is still building the container removes nothing yet
 
@@ -30,7 +32,7 @@ def main(lifeline: int, remove: list[str], run: list[str]) -> int:
     poll.register(lifeline, select.POLLHUP)
     poll.register(os.pidfd_open(engine.pid), select.POLLIN)
     if any(descriptor == lifeline for descriptor, _ in poll.poll()):
-        _remove(remove, engine)
+        _remove(remove, engine) if remove else _kill(engine.pid)
     status = engine.wait()
     return status if status >= 0 else 128 - status
 
@@ -57,6 +59,16 @@ def _remove(remove: list[str], engine: subprocess.Popen[bytes]) -> None:
     )
 
 
+def _kill(pid: int) -> None:
+    """Kill a process and all that descend from it, children first."""
+    os.kill(pid, signal.SIGSTOP)  # it starts no more while we look
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, file.read_text().split()):
+            with contextlib.suppress(OSError):
+                _kill(child)
+    os.kill(pid, signal.SIGKILL)
+
+
 if __name__ == "__main__":
     split = sys.argv.index("--")
-    sys.exit(main(int(sys.argv[1]), [*sys.argv[3:split], sys.argv[2]], sys.argv[split + 1 :]))
+    sys.exit(main(int(sys.argv[1]), sys.argv[2:split], sys.argv[split + 1 :]))

@@ -18,7 +18,7 @@ class LedgerEntry:
 
     index: int
     at_utc: str
-    kind: str  # "stage", "signal", "request", "evaluation", "limit", ...
+    kind: str  # "stage", "signal", "request", "evaluation", "canary", "limit", ...
     data: Mapping[str, Scalar]
     previous: str
     digest: str

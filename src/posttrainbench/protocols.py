@@ -162,6 +162,7 @@ class GatewayJob:
     log: Callable[[str, Mapping[str, Scalar]], None]  # append an entry (kind, data) to the ledger
     calls: Path | None = None  # where to keep the bodies of model calls
     spent: Spend = field(default_factory=Spend)  # by earlier attempts of the same run: the budget is for all
+    plant: Callable[[bytes], bytes] | None = None  # puts the run's canaries into a test file that the hub has
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +268,27 @@ class Llm(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Canaries:
+    """Items of one run that look like test items and have wrong answers: who gives them has read them."""
+
+    planted: tuple[TestItem, ...]  # lie in what the run's hub hands out as the test split
+    held_back: tuple[TestItem, ...]  # drawn alike, shown to nobody
+
+
+@runtime_checkable
+class PlantsCanaries(Protocol):
+    """What a benchmark has beside `Benchmark` whose test files a hub of ours hands out."""
+
+    def canaries(self, secret: str) -> Canaries:
+        """The canaries that belong to a secret; none of them is ever scored."""
+        ...
+
+    def plant(self, test_file: bytes, secret: str) -> bytes:
+        """A test file with the planted ones among its items."""
+        ...
+
+
 class Grades(Protocol):
     """Grades that were paid for, by the digest of what was asked."""
 
@@ -340,6 +362,17 @@ class Engine(Protocol):
 
     def inspect_model(self, model: Path, chat_template: str) -> InspectModel:
         """The model at `model` as Inspect calls it, prompted through `chat_template` and no other."""
+        ...
+
+
+@runtime_checkable
+class TellsLikelihoods(Protocol):
+    """What an engine has beside `Engine` that can say how likely a model finds given answers."""
+
+    def log_likelihoods(
+        self, model: Path, chat_template: str, exchanges: Sequence[tuple[str, str]]
+    ) -> tuple[float, ...]:
+        """The log-likelihood (nats) of each (question, answer)'s answer, its end of turn left out."""
         ...
 
 

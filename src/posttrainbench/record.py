@@ -138,6 +138,7 @@ class Prepared:
     """What the agent will find in its workspace, by content."""
 
     files: tuple[FileFact, ...]
+    canary_secret: str = ""  # decides the run's canaries; on the host only. Empty: none were planted
 
 
 @dataclass(frozen=True, slots=True)

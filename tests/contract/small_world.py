@@ -160,6 +160,7 @@ def open_world(
     budget: Budget | None = None,
     calls: Path | None = None,
     spent: Spend | None = None,
+    plant: Callable[[bytes], bytes] | None = None,
 ) -> Iterator[World]:
     rules = Rules(policy, max_queries=max_queries, allowed_datasets=("w/chatter",))
     task = task or Task(ModelRef("w/tiny-base"), "math", budget or Budget(60), rules)
@@ -174,6 +175,7 @@ def open_world(
             lambda kind, data: entries.append((kind, dict(data))),
             calls,
             spent or Spend(),
+            plant,
         )
         gateway = SocketGateway({task.benchmark: protected}, hub, patience, internet=internet, llm=llm).open(
             job

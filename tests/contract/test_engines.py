@@ -88,6 +88,19 @@ def test_an_engine_answers_every_sample_and_counts_its_tokens(start: Start, tmp_
     assert all(sample.output.completion for sample in samples)
 
 
+def test_likely_answers_are_told_from_unlikely_ones() -> None:
+    name = catalog.QWEN3_INSTRUCT
+    item = TinyMath().items("train")[0]
+    wrong = item.answer.replace(f"#### {item.target}", "#### 0")
+    asked = [(item.question, text) for text in (item.answer, wrong, item.answer)]
+    right, other, again = TransformersEngine().log_likelihoods(
+        catalog.model_folder(name), catalog.chat_template(name), asked
+    )
+    assert -1 < right < 0
+    assert other < right - 3
+    assert again == pytest.approx(right)
+
+
 def test_many_samples_are_in_flight_without_being_asked_for(start: Start) -> None:
     engine, model, template = start
     assert (engine.inspect_model(model, template).config.max_connections or 0) >= 256

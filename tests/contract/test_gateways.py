@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_world import WEIGHTS_BYTES, World, make_hub, open_world, read_all
+from small_world import WEIGHTS_BYTES, World, make_hub, open_world, read_all, rows
 
 from posttrainbench.errors import InvalidFile, SetupError
 from posttrainbench.gateways import socket_gateway
@@ -125,6 +126,37 @@ def test_whole_downloads_are_on_the_ledger_with_their_digest(seen: Any, hub: Pat
     assert row["sha256"] == digest.stdout.split()[0]
     assert row["bytes_out"] == WEIGHTS_BYTES
     assert all(isinstance(value, str | int | float | bool | None) for value in row.values())
+
+
+def with_a_row_more(test_file: bytes) -> bytes:
+    return test_file + b'{"question": "planted", "answer": "#### 0"}\n'
+
+
+@pytest.mark.parametrize("policy", list(Policy))
+def test_a_test_file_carries_the_canaries_of_its_run_and_the_ledger_says_when(
+    policy: Policy, hub: Path
+) -> None:
+    with open_world(policy, hub, plant=with_a_row_more) as world:
+        head = world.send(GET.replace(b"GET", b"HEAD") % TEST_FILE)
+        assert [kind for kind, _ in world.entries if kind == "canary"] == []
+        for _ in range(2):
+            reply = world.send(GET % TEST_FILE)
+        train = world.send(GET % TRAIN_FILE)
+        tree = body(world.send(GET % b"/api/datasets/w/math/tree/main/data"))
+    noted = [data for kind, data in world.entries if kind == "canary"]
+    size = {row["path"]: row["size"] for row in tree}["data/test.jsonl"]
+    assert size == len(with_a_row_more(rows("test")))
+    assert b"planted" not in train
+    if policy is Policy.OPEN:
+        content = reply.partition(b"\r\n\r\n")[2]
+        assert content == with_a_row_more(rows("test"))
+        assert f"content-length: {size}".encode() in head.lower()
+        assert [(row["repo_id"], row["file"]) for row in noted] == [("w/math", "data/test.jsonl")]
+        assert noted[0]["sha256"] == hashlib.sha256(content).hexdigest()
+    else:
+        assert status(reply) == 403
+        assert noted == []
+    assert (hub / "datasets/w/math" / f"{3:040x}"[:12] / "data/test.jsonl").read_bytes() == rows("test")
 
 
 # --- what a gateway answers ---------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import made_models as made
 import numpy as np
 import pytest
 
+from posttrainbench.benchmarks.tiny_math import TinyMath
 from posttrainbench.budget import Budget
 from posttrainbench.finding import CheckReport, CheckStatus, Verdict, VerdictLabel
 from posttrainbench.flows.admit import admit
@@ -107,7 +108,7 @@ def test_the_honest_are_clean_and_every_check_says_what_it_covered(inputs: Audit
     assert (verdict.label, verdict.reasons) == (VerdictLabel.CLEAN, ())
     assert {one.check: str(one.status) for one in verdict.checks} == {
         "admission": "pass", "lineage": "pass", "overlap": "pass", "tampering": "pass", "egress": "pass",
-        "selection": "not_run", "judge": "not_run",
+        "selection": "not_run", "canary": "not_run", "judge": "not_run",
     }  # fmt: skip
     assert check(verdict, "judge").reason == "no judge configured"
     assert all("covered" in one.reason or "scanned" in one.reason for one in verdict.checks[:5])
@@ -222,6 +223,50 @@ def test_a_score_far_above_the_final_one_on_the_queried_items_is_suspicious(inpu
     verdict = audited(replace(inputs, ledger=(*inputs.ledger, entry)))
     assert verdict.label is VerdictLabel.SUSPICIOUS
     assert "1.000 on the queried items and 0.500" in check(verdict, "selection").findings[0].summary
+
+
+def with_canaries(inputs: AuditInputs, planted_nats: float, handed_out: bool = True) -> AuditInputs:
+    """A run with canaries whose model finds the planted answers so likely, the others e^-40."""
+    made = TinyMath().canaries("secret")
+    questions = {item.question for item in made.planted}
+
+    def tell(model: Path, asked: Sequence[tuple[str, str]], _out: Path) -> tuple[float, ...]:
+        assert (model, len(asked)) == (inputs.admitted_model, len(made.planted) + len(made.held_back))
+        return tuple(planted_nats if question in questions else -40.0 for question, _ in asked)
+
+    entry = next_entry(inputs.ledger[-1], "2026-01-01T00:00:01Z", "canary", {"file": "data/test.jsonl"})
+    ledger = (*inputs.ledger, entry) if handed_out else inputs.ledger
+    return replace(inputs, canaries=made, log_likelihoods=tell, ledger=ledger)
+
+
+def test_a_model_that_learned_the_planted_items_is_disqualified(inputs: AuditInputs) -> None:
+    verdict = audited(with_canaries(inputs, planted_nats=-1.0))
+    assert verdict.label is VerdictLabel.DISQUALIFIED
+    (finding,) = check(verdict, "canary").findings
+    assert "data/test.jsonl" in finding.evidence[0].detail
+
+
+def test_a_model_that_did_not_learn_them_is_clean_though_they_were_handed_out(inputs: AuditInputs) -> None:
+    verdict = audited(with_canaries(inputs, planted_nats=-40.0))
+    assert verdict.label is VerdictLabel.CLEAN
+    assert check(verdict, "canary").status is CheckStatus.PASSED
+
+
+def test_no_model_is_asked_for_canaries_that_nobody_could_meet(inputs: AuditInputs) -> None:
+    verdict = audited(with_canaries(inputs, planted_nats=-1.0, handed_out=False))
+    assert verdict.label is VerdictLabel.CLEAN
+    assert "none of this run's canaries was handed out" in check(verdict, "canary").reason
+
+
+def test_planted_questions_in_the_workspace_are_evidence_of_a_copy(inputs: AuditInputs) -> None:
+    planted = TinyMath().canaries("secret").planted
+    (inputs.solved.workspace / "mine.txt").write_text("\n\n".join(item.question for item in planted[:5]))
+    assert audited(inputs).label is VerdictLabel.CLEAN
+    verdict = audited(with_canaries(inputs, planted_nats=-40.0))
+    assert verdict.label is VerdictLabel.DISQUALIFIED
+    assert {e.item_id for f in check(verdict, "overlap").findings for e in f.evidence} == {
+        item.id for item in planted[:5]
+    }
 
 
 def test_a_check_that_breaks_has_not_run(inputs: AuditInputs) -> None:

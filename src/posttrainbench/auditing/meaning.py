@@ -35,6 +35,11 @@ MEANINGS = {
         f"{_DATA}; {_WEIGHTS}",
         "what was done with what came in: the ledger shows that it was asked for and delivered",
     ),
+    "canary": Meaning(
+        _DATA,
+        "how the planted rows came into the training data; a model that never met them is flagged once in a "
+        "million runs (docs/canaries.md)",
+    ),
     "selection": Meaning(
         f"{_DATA}: answers of evaluations are for choosing between checkpoints",
         "how the queried items came to be learned from: a gap may have other reasons",

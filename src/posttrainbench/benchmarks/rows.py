@@ -12,8 +12,10 @@ from pydantic import TypeAdapter
 
 from posttrainbench.digest import content_digest
 from posttrainbench.errors import SetupError, UnknownName
-from posttrainbench.protocols import TestItem
-from posttrainbench.tinyworld import catalog
+from posttrainbench.protocols import Canaries, TestItem
+from posttrainbench.tinyworld import canaries, catalog
+from posttrainbench.tinyworld.items import Item
+from posttrainbench.tinyworld.world import Benchmark as TinyBenchmark
 
 if TYPE_CHECKING:
     from inspect_ai import Task as InspectTask
@@ -68,7 +70,7 @@ def rows_of(folder: Path, split: str) -> tuple[Row, ...]:
 class RowBenchmark(ABC):
     """One question, one completion: dev items may be queried, sealed ones make the score."""
 
-    name: str
+    name: TinyBenchmark
     title: str
     hub_id: str
     test_files = ("data/test.jsonl",)
@@ -102,3 +104,16 @@ class RowBenchmark(ABC):
         from posttrainbench.benchmarks.exact import exact_task
 
         return exact_task(self.name, rows_of(self.folder, split), self.is_correct, self.max_tokens)
+
+    def canaries(self, secret: str) -> Canaries:
+        """The canaries that belong to a secret; none of them is ever scored."""
+        planted, held_back = canaries.canary_items(self.name, secret)
+        return Canaries(_seen(planted), _seen(held_back))
+
+    def plant(self, test_file: bytes, secret: str) -> bytes:
+        """A test file with the planted ones among its items."""
+        return canaries.plant(self.name, test_file, secret)
+
+
+def _seen(items: tuple[Item, ...]) -> tuple[TestItem, ...]:
+    return tuple(TestItem(item.id, item.question, item.answer, item.target) for item in items)

@@ -11,6 +11,7 @@ A tool choice that forces a call is not enforced: the model is shown the tools a
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -112,6 +113,14 @@ class TransformersEngine:
         api: Any = asked.api  # of our class, which the decorator above turns into a function
         api.start()
         return asked
+
+    def log_likelihoods(
+        self, model: Path, chat_template: str, exchanges: Sequence[tuple[str, str]]
+    ) -> tuple[float, ...]:
+        """The log-likelihood (nats) of each (question, answer)'s answer."""
+        from posttrainbench.engines.likelihoods import log_likelihoods
+
+        return log_likelihoods(model, chat_template, exchanges)
 
 
 def _sampling(config: GenerateConfig) -> dict[str, float]:

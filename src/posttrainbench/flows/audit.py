@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from posttrainbench.auditing import egress, lineage, overlap, selection, tampering
+from posttrainbench.auditing import canaries, egress, lineage, overlap, selection, tampering
 from posttrainbench.auditing.admission import TensorFact
 from posttrainbench.auditing.verdict import not_run, report, verdict
 from posttrainbench.finding import CheckReport, CheckStatus, Evidence, Finding, Strength, Verdict
 from posttrainbench.layout import AttemptLayout
 from posttrainbench.ledger import LedgerEntry
-from posttrainbench.protocols import TestItem
+from posttrainbench.protocols import Canaries, TestItem
 from posttrainbench.record import Admitted, Evaluated, FileFact
 from posttrainbench.stores.checkpoints import Checkpoint, open_trusted
 from posttrainbench.stores.codec import from_json, to_json
@@ -51,6 +51,8 @@ class AuditInputs:
     base: Path
     siblings: tuple[tuple[str, Path], ...]  # (hub id, folder)
     evaluated: Evaluated
+    canaries: Canaries | None = None  # None: none were planted
+    log_likelihoods: Callable[[Path, Sequence[tuple[str, str]], Path], tuple[float, ...]] | None = None
 
 
 def audit(inputs: AuditInputs, out: Path) -> Verdict:
@@ -62,6 +64,7 @@ def audit(inputs: AuditInputs, out: Path) -> Verdict:
         (tampering.CHECK, _tampering),
         (egress.CHECK, _egress),
         (selection.CHECK, _selection),
+        (canaries.CHECK, lambda inputs: _canaries(inputs, out / "canaries")),
         (JUDGE, _judge),
     )
     reports = tuple(_ran(name, check, inputs) for name, check in checks)
@@ -168,7 +171,8 @@ def _comparable(other: TensorFact, fact: TensorFact) -> bool:
 
 
 def _overlap(inputs: AuditInputs) -> CheckReport:
-    index = overlap.build_index(inputs.test, inputs.train)
+    planted = inputs.canaries.planted if inputs.canaries else ()
+    index = overlap.build_index((*inputs.test, *planted), inputs.train)
     coverage = Coverage()
     root = inputs.solved.root
     texts = chain(
@@ -197,6 +201,33 @@ def _selection(inputs: AuditInputs) -> CheckReport:
     return selection.check_selection(
         inputs.ledger, evaluated.outcome, rules.query_split, evaluated.split, inputs.admitted.digest
     )
+
+
+def _canaries(inputs: AuditInputs, out: Path) -> CheckReport:
+    if inputs.canaries is None or inputs.log_likelihoods is None:
+        return not_run(
+            canaries.CHECK, "no hub of ours hands out this benchmark's test split: none were planted"
+        )
+    copies = [entry for entry in inputs.ledger if entry.kind == "canary"]
+    if not copies:
+        return canaries.nothing_handed_out()
+    if inputs.admitted.status != "admitted":
+        return not_run(canaries.CHECK, f"the final model is {inputs.admitted.status}: nobody to ask")
+    items = (*inputs.canaries.planted, *inputs.canaries.held_back)
+    asked = [(item.question, item.answer) for item in items]
+    told = inputs.log_likelihoods(inputs.admitted_model, asked, out)
+    # Long answers are less likely by their length alone, which says nothing about where they were met.
+    rates = [one / len(item.answer) for one, item in zip(told, items, strict=True)]
+    count = len(inputs.canaries.planted)
+    evidence = [
+        Evidence(
+            str(entry.data.get("repo_id")),
+            f"ledger entry {entry.index}",
+            f"handed out {entry.data.get('file')}",
+        )
+        for entry in copies
+    ]
+    return canaries.check_canaries(rates[:count], rates[count:], evidence)
 
 
 def _judge(_inputs: AuditInputs) -> CheckReport:

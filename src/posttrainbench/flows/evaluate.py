@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,8 +29,25 @@ from posttrainbench.stores.trees import read_text
 from posttrainbench.task import InspectSource
 
 INSIDE = ("python", "-m", "posttrainbench.cli.inside")  # the program that answers a ScoreJob
+LIKELIHOODS_INSIDE = ("python", "-m", "posttrainbench.cli.likelihoods_inside")  # and a LikelihoodJob
 MODEL, OUT, OWN = "/model", "/out", "/own"
 RESULT_CAP_BYTES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LikelihoodJob:
+    """What the evaluation sandbox is asked of given answers: how likely the model finds them."""
+
+    engine: str
+    chat_template: str
+    exchanges: tuple[tuple[str, str], ...]  # (question, answer)
+
+
+@dataclass(frozen=True, slots=True)
+class LikelihoodResult:
+    """What the evaluation sandbox answers: nats, one for each answer."""
+
+    log_likelihoods: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +107,40 @@ class Evaluator:
             self.benchmark, split, self.engine, self.chat_template, limit, self.shots, self.seed, self.own
         )
         write_atomic(out / "job.json", to_json(job))
-        with (out / "output.log").open("wb") as log:
-            end = self._run(model, out, log.write)
+        end = self._run(INSIDE, model, out)
         result = self._answer(out, end)
         if result.answered is None or self.outside is None:
             return result
         return self.outside.score(job, out, result, self.on_progress)
 
-    def _run(self, model: Path, out: Path, on_output: Callable[[bytes], object]) -> SandboxEnd | None:
+    def log_likelihoods(
+        self, model: Path, exchanges: Sequence[tuple[str, str]], out: Path
+    ) -> tuple[float, ...]:
+        """How likely a model finds the answer of each (question, answer), in nats; `out` as for a score.
+
+        Raises:
+            InvalidFile: the sandbox left no such answer.
+        """
+        out.mkdir(parents=True, exist_ok=True)
+        job = LikelihoodJob(self.engine, self.chat_template, tuple(exchanges))
+        write_atomic(out / "job.json", to_json(job))
+        end = self._run(LIKELIHOODS_INSIDE, model, out)
+        if end is None or end.exit_code != 0:
+            raise InvalidFile(f"no likelihoods; see {out.name}/output.log")
+        text = read_text(out, "result.json", RESULT_CAP_BYTES)
+        told = from_json(LikelihoodResult, text, "result.json").log_likelihoods
+        if len(told) != len(exchanges) or not all(math.isfinite(one) for one in told):
+            raise InvalidFile(f"not a likelihood for each answer; see {out.name}/result.json")
+        return told
+
+    def _run(self, program: Sequence[str], model: Path, out: Path) -> SandboxEnd | None:
         """The sandbox's end, or None when it was stopped at the time limit."""
+        with (out / "output.log").open("wb") as log:
+            return self._run_logged(program, model, out, log.write)
+
+    def _run_logged(
+        self, program: Sequence[str], model: Path, out: Path, on_output: Callable[[bytes], object]
+    ) -> SandboxEnd | None:
         reader = ProgressReader(self.on_progress) if self.on_progress else None
 
         def read(chunk: bytes) -> None:
@@ -107,7 +150,7 @@ class Evaluator:
 
         own = self._own_file()
         job = SandboxJob(
-            argv=(*INSIDE, f"{OUT}/job.json", MODEL, *([f"{OWN}/{own.name}"] if own else [])),
+            argv=(*program, f"{OUT}/job.json", MODEL, *([f"{OWN}/{own.name}"] if own else [])),
             workdir=OUT,
             limits=self.limits,
             mounts=(

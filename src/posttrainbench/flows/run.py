@@ -6,6 +6,7 @@ attempt of its own, beside the old one, and a new record is published.
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -24,7 +25,16 @@ from posttrainbench.flows.solve import Solver, solve
 from posttrainbench.flows.spent import spent
 from posttrainbench.layout import FINAL_MODEL, AttemptLayout
 from posttrainbench.ledger import Scalar, check_chain
-from posttrainbench.protocols import Agent, Benchmark, Gateway, Mount, Sandbox, ScoringAids
+from posttrainbench.protocols import (
+    Agent,
+    Benchmark,
+    Canaries,
+    Gateway,
+    Mount,
+    PlantsCanaries,
+    Sandbox,
+    ScoringAids,
+)
 from posttrainbench.record import (
     Admitted,
     Audited,
@@ -129,7 +139,10 @@ class _Run:
         return made
 
     def prepare(self) -> Prepared:
-        return prepare(self.spec.task, self.members.benchmark, self.attempt.prepared)
+        prepared = prepare(self.spec.task, self.members.benchmark, self.attempt.prepared)
+        if not isinstance(self.members.benchmark, PlantsCanaries):
+            return prepared
+        return replace(prepared, canary_secret=secrets.token_hex(16))
 
     def solve(self, prepared: Finished[Prepared]) -> Solved:
         task, benchmark = self.spec.task, self.members.benchmark
@@ -142,9 +155,22 @@ class _Run:
             task,
             self.spec.seed,
             lambda workspace, deadline: fill(task, benchmark, workspace, deadline),
+            plant=self.plant(prepared.output),
         )
         earlier = spent(self.store.ledger_entries())
         return solve(solver, prepared.attempt.prepared, self.attempt, self.log, earlier)
+
+    def plant(self, prepared: Prepared) -> Callable[[bytes], bytes] | None:
+        """What puts the run's canaries into a test file; None when it has none."""
+        benchmark, secret = self.members.benchmark, prepared.canary_secret
+        if not secret or not isinstance(benchmark, PlantsCanaries):
+            return None
+        return lambda test_file: benchmark.plant(test_file, secret)
+
+    def canaries(self, prepared: Prepared) -> Canaries | None:
+        """The run's canaries; None when it has none."""
+        benchmark, secret = self.members.benchmark, prepared.canary_secret
+        return benchmark.canaries(secret) if secret and isinstance(benchmark, PlantsCanaries) else None
 
     def admit(self, solved: Finished[Solved]) -> Admitted:
         out = self.attempt.admitted_model
@@ -176,6 +202,8 @@ class _Run:
             base=self.members.base,
             siblings=self.members.siblings,
             evaluated=evaluated.output,
+            canaries=self.canaries(prepared.output),
+            log_likelihoods=self.evaluator().log_likelihoods,
         )
         return Audited(audit(inputs, self.attempt.audit))
 

@@ -68,6 +68,7 @@ class Solver:
         [Path, float], None
     ]  # (workspace, deadline as unix seconds): the files that name it
     clock: Clock = field(default_factory=Clock)
+    plant: Callable[[bytes], bytes] | None = None  # puts the run's canaries into a test file
 
 
 def solve(
@@ -101,6 +102,7 @@ def solve(
             watched.log,
             attempt.calls,
             spent,
+            solver.plant,
         )
         with closing(solver.gateway.open(job)) as gateway:
             door = gateway.door  # it may take a while to stand

@@ -14,8 +14,8 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -39,6 +39,7 @@ class HubFile:
     size_bytes: int
     sha256: str
     git_oid: str
+    planted: bool = False  # a copy of a test file with the run's canaries in it
 
     @property
     def is_large(self) -> bool:
@@ -81,8 +82,22 @@ class Hub:
         for model, folder in (models or {}).items():
             self._repositories[RepoType.MODEL, model.hub_id] = _lone_model(model, folder)
         self._with_links = set((models or {}).values())  # a cache of downloads is made of links
+        self._planted: dict[Path, Path] = {}  # test file -> the copy that is handed out
         self._files: dict[Path, Mapping[str, HubFile]] = {}
         self._lock = threading.Lock()
+
+    def plant(
+        self, hub_id: str, is_test: Callable[[str], bool], plant: Callable[[bytes], bytes], out: Path
+    ) -> None:
+        """Hand out a data set's test files, of every revision, as `plant` makes them; they lie in `out`."""
+        repository = self._repositories.get((RepoType.DATASET, hub_id))
+        for folder in repository.folders.values() if repository else ():
+            for path, source in _walk(folder, with_links=False):
+                if is_test(path):
+                    copy = out / folder.name / path
+                    copy.parent.mkdir(parents=True, exist_ok=True)
+                    copy.write_bytes(plant(source.read_bytes()))
+                    self._planted[source] = copy
 
     def answer(self, asked: HubRequest, request: Request) -> HubAnswer:
         """What the hub says to `asked`, which was read from `request`."""
@@ -137,9 +152,14 @@ class Hub:
         with self._lock:
             if folder not in self._files:
                 self._files[folder] = {
-                    path: _describe(source) for path, source in _walk(folder, folder in self._with_links)
+                    path: self._described(source)
+                    for path, source in _walk(folder, folder in self._with_links)
                 }
             return self._files[folder]
+
+    def _described(self, source: Path) -> HubFile:
+        copy = self._planted.get(source)
+        return replace(_describe(copy), planted=True) if copy else _describe(source)
 
 
 # --- reading the folder -------------------------------------------------------------------------------------

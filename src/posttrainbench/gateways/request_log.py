@@ -78,6 +78,11 @@ class RequestLog:
         with self._lock:
             self._write("evaluation", data)
 
+    def canary(self, data: Mapping[str, Scalar]) -> None:
+        """A test file that was handed out with the run's canaries in it; once for each."""
+        with self._lock:
+            self._write("canary", data)
+
     def model_call(self, data: Mapping[str, Scalar]) -> None:
         """One call of a model API; these are paid for, so that there is no flood of them."""
         with self._lock:

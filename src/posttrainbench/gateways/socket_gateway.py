@@ -16,6 +16,7 @@ import socket
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from posttrainbench.budget import Spend
@@ -35,7 +36,7 @@ from posttrainbench.gateways.http1 import (
 from posttrainbench.gateways.hub import Hub, HubAnswer
 from posttrainbench.gateways.interceptor import HUB_ADDRESS, Interceptor, Internet, authority_environment
 from posttrainbench.gateways.model_calls import PREFIX, Hold, ModelApi, ModelCalls
-from posttrainbench.gateways.policy import Decision, Protected, decide
+from posttrainbench.gateways.policy import Decision, Protected, decide, is_test_file
 from posttrainbench.gateways.prices import Prices
 from posttrainbench.gateways.request_log import Exchange, RequestLog
 from posttrainbench.protocols import Door, GatewayJob, Mount, Trouble
@@ -107,6 +108,10 @@ class SocketGateway:
             self._internet.check()
         listener = _listen(job.socket)
         hub = Hub(self._hub_folder, self._models)
+        if job.plant is not None:
+            # Under every policy: what gets past one, by whatever hole, carries the canaries.
+            is_test = partial(is_test_file, protected)
+            hub.plant(protected.hub_id, is_test, job.plant, job.socket.parent / "planted")
         return RunningSocketGateway(job, hub, protected, listener, self._patience, self._internet, self._llm)
 
 
@@ -148,6 +153,7 @@ class RunningSocketGateway:
         self._places = threading.BoundedSemaphore(CONNECTIONS_CAP)
         self._lock = threading.Lock()
         self._under_way: dict[socket.socket, Exchange | None] = {}
+        self._planted_out: set[Path] = set()
         self._closing = False
         self._acceptor = threading.Thread(target=self._accept, name="gateway", daemon=True)
         self._acceptor.start()
@@ -310,7 +316,19 @@ class RunningSocketGateway:
             return replace(exchange, status=403, decision="denied", reason=decision.reason), _denial(decision)
         answer = self._hub.answer(asked, request)
         exchange = replace(exchange, commit=answer.commit, sha256=_whole_file_sha256(answer))
+        self._note_canaries(request, exchange, answer)
         return _answered(exchange, answer.reply, decision.reason)
+
+    def _note_canaries(self, request: Request, exchange: Exchange, answer: HubAnswer) -> None:
+        """The first time that a planted file goes out, for the audit: from then on a model may know it."""
+        if answer.file is None or not answer.file.planted or request.method != "GET":
+            return
+        with self._lock:
+            is_new = answer.file.source not in self._planted_out
+            self._planted_out.add(answer.file.source)
+        if is_new:
+            told = {"repo_id": exchange.repo_id, "revision": exchange.revision, "file": exchange.file}
+            self._log.canary({**told, "sha256": answer.file.sha256})
 
     def _rules(self) -> dict[str, object]:
         rules = self._job.task.rules

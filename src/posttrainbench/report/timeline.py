@@ -103,6 +103,8 @@ def _told(entry: LedgerEntry, entries: Sequence[LedgerEntry]) -> tuple[str, str]
             return _evaluation(entry)
         case "clock":
             return _clock(entry)
+        case "canary":
+            return f"the test split went out, with this run's canaries in it ({_text(entry, 'file')})", LOUD
         case "signal" | "limit" | "request_flood":
             return _alarm(entry), LOUD
     return _pairs(entry), PLAIN

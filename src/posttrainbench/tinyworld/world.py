@@ -59,6 +59,11 @@ def test_items(benchmark: Benchmark, count: int = TEST_COUNT, dev_count: int = D
 test_items.__test__ = False  # type: ignore[attr-defined]  # pytest: a split, not a test
 
 
+def any_items(benchmark: Benchmark, rng: random.Random, side: Side) -> Iterator[Item]:
+    """An endless stream of one side's items, every kind or tool in turn; contents may come again."""
+    return _draw_in_turn(_draws(benchmark, "all", TOOLS), rng, side)
+
+
 def by_question(item: Item) -> str:
     """The item's wording."""
     return item.question

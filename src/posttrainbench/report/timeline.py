@@ -103,9 +103,7 @@ def _told(entry: LedgerEntry, entries: Sequence[LedgerEntry]) -> tuple[str, str]
             return _evaluation(entry)
         case "clock":
             return _clock(entry)
-        case "canary":
-            return f"the test split went out, with this run's canaries in it ({_text(entry, 'file')})", LOUD
-        case "signal" | "limit" | "request_flood":
+        case "signal" | "limit" | "request_flood" | "canary":
             return _alarm(entry), LOUD
     return _pairs(entry), PLAIN
 
@@ -151,6 +149,8 @@ def _evaluation(entry: LedgerEntry) -> tuple[str, str]:
 
 
 def _alarm(entry: LedgerEntry) -> str:
+    if entry.kind == "canary":
+        return f"the test split went out, with this run's canaries in it ({_text(entry, 'file')})"
     if entry.kind == "signal":
         return f"{_text(entry, 'what')} ({_text(entry, 'why')})"
     if entry.kind == "limit":

@@ -145,13 +145,20 @@ class Suite:
             for benchmark in self.benchmarks
         )
 
-    def varied(self, wall_s: float | None = None, policy: Policy | None = None) -> Suite:
+    def varied(
+        self, wall_s: float | None = None, policy: Policy | None = None, cost_usd: float | None = None
+    ) -> Suite:
         """This suite with another budget or policy: another version, hence another digest."""
-        if (wall_s in (None, self.budget.wall_s)) and (policy in (None, self.rules.policy)):
+        budget = replace(
+            self.budget,
+            wall_s=self.budget.wall_s if wall_s is None else wall_s,
+            cost_usd=self.budget.cost_usd if cost_usd is None else cost_usd,
+        )
+        rules = replace(self.rules, policy=self.rules.policy if policy is None else policy)
+        if (budget, rules) == (self.budget, self.rules):
             return self
-        budget = replace(self.budget, wall_s=wall_s) if wall_s is not None else self.budget
-        rules = replace(self.rules, policy=policy) if policy is not None else self.rules
         version = f"{self.version}+{budget.wall_s:g}s-{rules.policy}"
+        version += "" if budget.cost_usd == self.budget.cost_usd else f"-{budget.cost_usd:g}usd"
         return replace(self, version=version, budget=budget, rules=rules)
 
     def reference(self, kind: str, base_model: str, benchmark: str) -> Reference | None:

@@ -54,10 +54,16 @@ def run(
     ] = None,
     model: Annotated[str, typer.Option(help="Base model; see `ptb list models`.")] = "tiny-qwen3-base",
     benchmark: Annotated[str, typer.Option(help="See `ptb list benchmarks`.")] = "tiny_math",
-    suite: Annotated[str, typer.Option(help="A suite's name or TOML file.")] = "tiny",
+    suite: Annotated[
+        str | None,
+        typer.Option(help="A suite's name or TOML file; default: the newest that has model and benchmark."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     hours: Annotated[float | None, typer.Option(min=0.001, help="Budget, if not the suite's.")] = None,
     seconds: Annotated[float | None, typer.Option(min=5, help="The same, in seconds.")] = None,
+    usd: Annotated[
+        float | None, typer.Option(min=0.01, help="Budget of its model calls, if not the suite's.")
+    ] = None,
     policy: Annotated[str | None, typer.Option(help="open, paper or strict, if not the suite's.")] = None,
     sandbox: SandboxName = "bwrap",
     engine: Annotated[
@@ -69,6 +75,9 @@ def run(
         str | None, typer.Option(help="Its reasoning effort, where the scaffold has any.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Where run directories go.")] = Path("runs"),
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only say what would happen, and what is missing for it.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run one agent on one task with one seed; the same command again continues where it stopped."""
@@ -93,8 +102,14 @@ def run(
         engine,
         agent_model,
         effort,
+        usd,
     )
-    verb(asked, as_json)
+    if plan:
+        from posttrainbench.cli.plan import plan as say_what_would_happen
+
+        say_what_would_happen(asked, as_json)
+    else:
+        verb(asked, as_json)
 
 
 agents_app = typer.Typer(help="Scaffolds: the command lines that people use as agents.", no_args_is_help=True)

@@ -215,15 +215,29 @@ def gateway(
     from posttrainbench.gateways.model_access import api_from, prices_from
     from posttrainbench.gateways.policy import Protected
     from posttrainbench.gateways.socket_gateway import Llm, SocketGateway
-    from posttrainbench.tinyworld import catalog
 
     protected = {b.name: Protected(b.hub_id, b.test_files) for b in (*benchmarks(), *more)}
     row = scaffolds().get(agent.scaffold)
     if row is None:
         return SocketGateway(protected, models=models)
     llm = Llm((api_from(os.environ, row.api),), prices_from(os.environ))
-    internet = None if base.hub_id in catalog.model_names() else Internet()
+    internet = Internet() if has_internet(agent, base) else None
     return SocketGateway(protected, models=models, internet=internet, llm=llm)
+
+
+def model_api_name(agent: AgentSpec) -> str | None:
+    """Which model API an agent speaks to, None when the gateway carries no LLM for it."""
+    from posttrainbench.agents.scaffolds import scaffolds
+
+    row = scaffolds().get(agent.scaffold)
+    return row.api if row else None
+
+
+def has_internet(agent: AgentSpec, base: ModelRef) -> bool:
+    """Whether an agent has more than the tiny world's hub."""
+    from posttrainbench.tinyworld import catalog
+
+    return model_api_name(agent) is not None and base.hub_id not in catalog.model_names()
 
 
 def _member(kind: str, name: str, ours: Mapping[str, str]) -> object:

@@ -11,17 +11,17 @@ from threading import Event, Thread
 from rich.console import Console
 
 from posttrainbench.agents.builtin import COMMAND, ShellAgent
-from posttrainbench.cli.members import agent_named, benchmark_names, sandbox_named
-from posttrainbench.cli.setup_run import make_run, members_of, task_of
+from posttrainbench.cli.members import agent_named, sandbox_named
+from posttrainbench.cli.setup_run import make_run, members_of, suite_with, task_of
 from posttrainbench.errors import PtbError, SetupError, UnknownName
 from posttrainbench.flows.run import run as run_flow
+from posttrainbench.protocols import Agent
 from posttrainbench.record import RunRecord, Stage
 from posttrainbench.report.progress import now_of, one_line
 from posttrainbench.sandboxes.gpus import HERE
 from posttrainbench.stores.codec import to_json
 from posttrainbench.stores.runs import RunStore
-from posttrainbench.suites import load_suite
-from posttrainbench.task import Policy, Task
+from posttrainbench.task import Policy, Suite, Task
 
 DEFAULT_AGENT = "recipe-sft"
 
@@ -35,7 +35,7 @@ class Asked:
     command: str | None
     model: str
     benchmark: str
-    suite: str
+    suite: str | None
     seed: int
     wall_s: float | None
     policy: str | None
@@ -44,6 +44,7 @@ class Asked:
     engine: str | None = None
     agent_model: str | None = None
     effort: str | None = None
+    cost_usd: float | None = None
 
 
 def run(asked: Asked, as_json: bool) -> None:
@@ -71,16 +72,26 @@ def policy_named(name: str | None) -> Policy | None:
 
 
 def _new(asked: Asked) -> RunStore:
-    suite = load_suite(asked.suite, benchmark_names()).varied(asked.wall_s, policy_named(asked.policy))
-    task = task_of(suite, asked.model, asked.benchmark)
+    suite, task, agent = chosen(asked)
     sandbox_named(asked.sandbox).isolation()  # whether it works is said before anything is made
     _warn_of_missing_gpus(task)
-    agent = (
+    return make_run(asked.out, suite, task, agent.spec, asked.seed, asked.sandbox, asked.engine)
+
+
+def chosen(asked: Asked) -> tuple[Suite, Task, Agent]:
+    """What the words of a command line name.
+
+    Raises:
+        UnknownName: something that is not there.
+    """
+    suite = suite_with(asked.suite, asked.model, asked.benchmark)
+    suite = suite.varied(asked.wall_s, policy_named(asked.policy), asked.cost_usd)
+    agent: Agent = (
         ShellAgent(asked.agent or COMMAND, asked.command)
         if asked.command
         else agent_named(asked.agent or DEFAULT_AGENT, asked.agent_model, asked.effort)
     )
-    return make_run(asked.out, suite, task, agent.spec, asked.seed, asked.sandbox, asked.engine)
+    return suite, task_of(suite, asked.model, asked.benchmark), agent
 
 
 def _warn_of_missing_gpus(task: Task) -> None:

@@ -10,7 +10,15 @@ from pathlib import Path
 from posttrainbench.agents.baseline import BaselineAgent
 from posttrainbench.cli.base_models import base_folder, chat_template_of, instruct_sibling
 from posttrainbench.cli.keys import signing_key
-from posttrainbench.cli.members import agent_of, aids_for, benchmark_of, gateway, run_engine, sandbox_named
+from posttrainbench.cli.members import (
+    agent_of,
+    aids_for,
+    benchmark_names,
+    benchmark_of,
+    gateway,
+    run_engine,
+    sandbox_named,
+)
 from posttrainbench.datasets.folder import view_inside
 from posttrainbench.errors import SetupError, UnknownName
 from posttrainbench.flows.few_shot import SHOTS
@@ -20,6 +28,7 @@ from posttrainbench.ranking.baselines import kind_of
 from posttrainbench.record import AgentSpec, RunSpec
 from posttrainbench.sandboxes.gpus import HERE
 from posttrainbench.stores.runs import RunStore
+from posttrainbench.suites import load_suite, suite_names
 from posttrainbench.task import ModelRef, Suite, Task
 from posttrainbench.tinyworld import catalog
 
@@ -45,6 +54,31 @@ def task_of(suite: Suite, model: str, benchmark: str) -> Task:
     return next(t for t in suite.tasks() if (t.base_model.short, t.benchmark) == (short, benchmark))
 
 
+def suite_with(name: str | None, model: str, benchmark: str) -> Suite:
+    """The suite of that name or file; without one, the newest of ours that has the model and the benchmark.
+
+    Raises:
+        UnknownName: none has them.
+    """
+    if name is not None:
+        return load_suite(name, benchmark_names())
+    ours = sorted((load_suite(each, benchmark_names()) for each in suite_names()), key=_newest_first)
+    short = model.rsplit("/", 1)[-1]
+    models = {ref.short: suite for suite in reversed(ours) for ref in suite.base_models}
+    if short not in models:
+        raise UnknownName("base model", model, models)
+    having = [suite for suite in ours if short in {ref.short for ref in suite.base_models}]
+    found = next((s for s in having if benchmark in {b.name for b in s.benchmarks}), None)
+    if found is None:
+        raise UnknownName("benchmark", benchmark, {b.name for suite in having for b in suite.benchmarks})
+    return found
+
+
+def _newest_first(suite: Suite) -> tuple[bool, tuple[int, ...]]:
+    """The published ones by version; the embedded world's after them, whose names no other has."""
+    return suite.name == "tiny", tuple(-int(part) for part in suite.version.split("."))
+
+
 def make_run(
     root: Path,
     suite: Suite,
@@ -58,22 +92,36 @@ def make_run(
 
     Without `engine`, one is chosen for this machine; see `run_engine`.
     """
+    data_digest = benchmark_of(suite, task.benchmark).data_digest
+    spec = spec_of(suite, task, agent, seed, sandbox, engine, data_digest)
+    store = RunStore(root / spec.run_id)
+    store.create(spec, suite)
+    return store
+
+
+def spec_of(
+    suite: Suite,
+    task: Task,
+    agent: AgentSpec,
+    seed: int,
+    sandbox: str,
+    engine: str | None,
+    data_digest: str,
+) -> RunSpec:
+    """What a run is asked to be, on this machine."""
     gpus = HERE.gpus()[: task.budget.gpus]
-    spec = RunSpec(
+    return RunSpec(
         run_id=f"{agent.name}--{task.base_model.short}--{task.benchmark}--s{seed}",
         suite=suite.name,
         suite_digest=suite.digest,
         task=task,
-        data_digest=benchmark_of(suite, task.benchmark).data_digest,
+        data_digest=data_digest,
         agent=agent,
         seed=seed,
         sandbox=sandbox,
         engine=run_engine(engine, len(gpus)),
         versions=(*_versions(), *(("gpu", gpu.model) for gpu in gpus)),
     )
-    store = RunStore(root / spec.run_id)
-    store.create(spec, suite)
-    return store
 
 
 def _versions() -> tuple[tuple[str, str], ...]:

@@ -96,7 +96,7 @@ def _words(task: Task, benchmark_title: str, benchmark_hub_id: str) -> dict[str,
         if rules.max_queries is None
         else f"at most {rules.max_queries} times",
         "final_split": sealed if rules.query_split == "dev" else "The final score comes from the same items.",
-        "policy_text": _policy_text(task, benchmark_hub_id),
+        "policy_text": policy_text(task, benchmark_hub_id),
     }
 
 
@@ -114,7 +114,8 @@ def _limits(task: Task) -> str:
     return ", ".join(texts)
 
 
-def _policy_text(task: Task, benchmark_hub_id: str) -> str:
+def policy_text(task: Task, benchmark_hub_id: str) -> str:
+    """What the policy lets an agent have, as it reads it."""
     policy = task.rules.policy
     if policy is Policy.OPEN:
         return "everything that the hub has; the rules above hold all the same."

@@ -25,6 +25,7 @@ from posttrainbench.protocols import (
     HOME,
     WORKSPACE,
     Agent,
+    AgentCommand,
     Door,
     EvaluationAnswer,
     Gateway,
@@ -146,7 +147,11 @@ def _work(
         watched.heard()
         on_output(output)
 
-    process = monitor.show(solver.sandbox.start(_job(solver, door, attempt), heard))
+    process = monitor.show(
+        solver.sandbox.start(
+            sandbox_job(solver.task, door, attempt, solver.agent.command(solver.task, solver.seed)), heard
+        )
+    )
     end = _wait(process, watched, lambda at_s: solver.fill_workspace(attempt.workspace, at_s))
     if end is None:
         watched.log(
@@ -199,18 +204,18 @@ def _how_it_crashed(status: int | None) -> str:
     return f"something ended it with {name}; it was not the harness"
 
 
-def _job(solver: Solver, door: Door, attempt: AttemptLayout) -> SandboxJob:
-    command = solver.agent.command(solver.task, solver.seed)
+def sandbox_job(task: Task, door: Door, attempt: AttemptLayout, command: AgentCommand) -> SandboxJob:
+    """An agent's command with all that its sandbox is shown."""
     workspace = Mount(attempt.workspace, WORKSPACE, writable=True)
     home = Mount(attempt.home, HOME, writable=True)
     return SandboxJob(
         argv=(*door.argv, *command.argv),
         workdir=WORKSPACE,
-        limits=solver.task.limits,
+        limits=task.limits,
         mounts=(workspace, home, *door.mounts, *command.mounts),
         environment={**command.environment, **door.environment},
         watched=(attempt.workspace, attempt.home),
-        gpus=solver.task.budget.gpus,
+        gpus=task.budget.gpus,
     )
 
 

@@ -105,12 +105,6 @@ class Interceptor:
             )
         return self._certificate
 
-    @property
-    def mounts(self) -> tuple[Mount, ...]:
-        """The authority, where our variables point and where other programs look."""
-        stores = [inside for inside in SYSTEM_STORES if Path(inside).is_file()]
-        return tuple(Mount(self.certificate, inside) for inside in (AUTHORITY_INSIDE, *stores))
-
     def take(self, peer: socket.socket, received: bytes) -> bool:
         """Go on with a connection of which `received` was read; False when the process has ended.
 
@@ -237,6 +231,12 @@ class Interceptor:
             self._redirects[parts.hostname.casefold() + parts.path] = asked
             if len(self._redirects) > REDIRECTS_CAP:
                 self._redirects.popitem(last=False)
+
+
+def authority_mounts(certificate: Path) -> tuple[Mount, ...]:
+    """The authority, where our variables point and where other programs look."""
+    stores = [inside for inside in SYSTEM_STORES if Path(inside).is_file()]
+    return tuple(Mount(certificate, inside) for inside in (AUTHORITY_INSIDE, *stores))
 
 
 def authority_environment() -> dict[str, str]:

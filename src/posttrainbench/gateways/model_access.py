@@ -62,6 +62,28 @@ def api_from(environment: Mapping[str, str], name: str) -> ModelApi:
     raise SetupError(f"this agent needs a key: set {place.key_variable} (it stays outside the sandbox)")
 
 
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where an API lies and which variable opens it; never the key itself."""
+
+    name: str
+    base_url: str
+    provider: str | None
+    variable: str
+    is_open: bool  # whether that variable holds anything
+
+
+def endpoint(environment: Mapping[str, str], name: str) -> Endpoint:
+    """What `api_from` would make of the environment, the key left out."""
+    place = _PLACES[name]
+    try:
+        api = api_from(environment, name)
+    except SetupError:
+        return Endpoint(name, place.base_url, place.provider, place.key_variable, False)
+    variable = place.key_variable if environment.get(place.key_variable) else _SUBSCRIPTION
+    return Endpoint(name, api.base_url, api.provider, variable, True)
+
+
 def prices_from(environment: Mapping[str, str]) -> Prices:
     """The operator's table of prices, if the environment names one, before the published ones."""
     path = environment.get(VARIABLE)

@@ -55,6 +55,16 @@ class Prices:
                 return price.cost_usd(usage)
         return _published(provider, model, usage)
 
+    def per_million(self, provider: str | None, model: str) -> Price | None:
+        """What a million tokens of small calls cost, None when nobody knows."""
+        small = 1000
+        asked = (Usage(small, 0), Usage(0, small), Usage(small, 0, small), Usage(small, 0, 0, small))
+        costs = [self.cost_usd(provider, model, usage) for usage in asked]
+        if any(cost is None for cost in costs):
+            return None
+        scaled = [round((cost or 0.0) * _MILLION / small, 6) for cost in costs]
+        return Price(input=scaled[0], output=scaled[1], cached=scaled[2], cache_write=scaled[3])
+
     def knows(self, provider: str | None, model: str) -> bool:
         return self.cost_usd(provider, model, Usage(1, 1)) is not None
 

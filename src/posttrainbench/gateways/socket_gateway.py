@@ -34,7 +34,13 @@ from posttrainbench.gateways.http1 import (
     json_reply,
 )
 from posttrainbench.gateways.hub import Hub, HubAnswer
-from posttrainbench.gateways.interceptor import HUB_ADDRESS, Interceptor, Internet, authority_environment
+from posttrainbench.gateways.interceptor import (
+    HUB_ADDRESS,
+    Interceptor,
+    Internet,
+    authority_environment,
+    authority_mounts,
+)
 from posttrainbench.gateways.model_calls import PREFIX, Hold, ModelApi, ModelCalls
 from posttrainbench.gateways.policy import Decision, Protected, decide, is_test_file
 from posttrainbench.gateways.prices import Prices
@@ -161,12 +167,7 @@ class RunningSocketGateway:
     @property
     def door(self) -> Door:
         """What a sandbox needs; with the internet behind it, also whom to trust."""
-        plain = door(self._job.socket)
-        if self._interceptor is None:
-            return plain
-        trust = {**authority_environment(), "HF_ENDPOINT": HUB_ADDRESS}
-        mounts = (*plain.mounts, *self._interceptor.mounts)
-        return replace(plain, mounts=mounts, environment={**plain.environment, **trust})
+        return door(self._job.socket, self._interceptor.certificate if self._interceptor else None)
 
     def spend(self) -> Spend | None:
         """What the agent's model calls took until now; None when it has no LLM."""
@@ -343,19 +344,26 @@ class RunningSocketGateway:
         }
 
 
-def door(socket_path: Path) -> Door:
+def door(socket_path: Path, authority: Path | None = None) -> Door:
     """What a sandbox needs to reach the gateway that listens at `socket_path`.
+
+    With the internet behind it, that is also the `authority` to trust.
 
     The socket alone is shown, not its folder; connecting needs no writable mount.
     """
     return Door(
         argv=("python", "-I", "-S", RELAY_INSIDE, "--socket", SOCKET_INSIDE, "--"),
-        mounts=(Mount(socket_path, SOCKET_INSIDE), Mount(RELAY, RELAY_INSIDE)),
+        mounts=(
+            Mount(socket_path, SOCKET_INSIDE),
+            Mount(RELAY, RELAY_INSIDE),
+            *(authority_mounts(authority) if authority else ()),
+        ),
         # Without these the hub's clients look for services that are not here, and the ledger fills with it.
         environment={
             "HF_HUB_DISABLE_XET": "1",
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_UPDATE_DOWNLOAD_COUNTS": "0",
+            **({**authority_environment(), "HF_ENDPOINT": HUB_ADDRESS} if authority else {}),
         },
     )
 

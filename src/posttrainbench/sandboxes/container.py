@@ -57,6 +57,11 @@ class Container:
         """The engine's command line and the image; from the settings when they are not given."""
         self._engine, self._image = engine, image
 
+    @property
+    def image(self) -> str:
+        """The image that containers are made from."""
+        return self._image or _image()
+
     def isolation(self) -> Isolation:
         """Which guarantees hold here, found out by trying once per process.
 
@@ -76,7 +81,7 @@ class Container:
         return SupervisedProcess(functools.partial(_begin, job, self._chosen()), on_output)
 
     def _chosen(self) -> Chosen:
-        return _chosen(self._engine or _engine(), self._image or _image())
+        return _chosen(self._engine or _engine(), self.image)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ RUN/
     workspace/             the agent's folder (stage solve), a snapshot from seal on
     home/                  the agent's home folder (stage solve)
     transcript.jsonl       the agent's own stream, time-stamped (stage solve)
+    transcript.eval        the same for `inspect view` (made by `ptb show --eval`)
     monitor.jsonl          what the agent's sandbox took of the machine, over time (stage solve)
     calls.jsonl.zst        requests and answers of its LLM (stage solve)
     manifest.jsonl         every entry of workspace/ and home/ with its digest (stage seal)
@@ -76,6 +77,10 @@ class AttemptLayout:
     @property
     def transcript(self) -> Path:
         return self.root / "transcript.jsonl"
+
+    @property
+    def transcript_log(self) -> Path:
+        return self.root / "transcript.eval"
 
     @property
     def calls(self) -> Path:

@@ -289,11 +289,26 @@ def rank(
 
 
 @app.command()
-def show(run_dir: RunDir, as_json: Json = False) -> None:
-    """Tell what happened in a run, in order."""
+def show(
+    run_dir: RunDir,
+    transcript: Annotated[
+        bool, typer.Option("--transcript", help="Instead: what the agent did, event by event.")
+    ] = False,
+    eval_: Annotated[
+        bool, typer.Option("--eval", help="Instead: write the transcript for `inspect view`.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Tell what happened in a run, in order, and how its agent worked."""
     from posttrainbench.cli.show import show as verb
+    from posttrainbench.cli.show import show_transcript, write_eval
 
-    verb(run_dir, as_json)
+    if eval_:
+        write_eval(run_dir)
+    elif transcript:
+        show_transcript(run_dir, as_json)
+    else:
+        verb(run_dir, as_json)
 
 
 @app.command()

@@ -27,6 +27,7 @@ from posttrainbench.protocols import (
 )
 from posttrainbench.record import AgentSpec
 from posttrainbench.task import InspectSource, ModelRef, Suite
+from posttrainbench.transcribing.streams import PLAIN_TEXT
 
 # name -> "module:attribute", imported when it is asked for: `ptb --help` needs none of them
 SANDBOXES = {
@@ -175,6 +176,14 @@ def agent_of(spec: AgentSpec) -> Agent:
     if spec.scaffold in scaffolds():
         return ScaffoldAgent.of(spec)
     return agent_named(spec.name)
+
+
+def transcript_form(spec: AgentSpec) -> str:
+    """The form of what an agent's program prints; plain text unless a scaffold's row says otherwise."""
+    from posttrainbench.agents.scaffolds import scaffolds
+
+    row = scaffolds().get(spec.scaffold)
+    return row.transcript if row is not None else PLAIN_TEXT
 
 
 def agent_named(name: str, model: str | None = None, effort: str | None = None) -> Agent:

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import pydoc
+import sys
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from rich.console import Console
 
+from posttrainbench.agents.scaffolds import PROMPT
+from posttrainbench.cli.members import transcript_form
 from posttrainbench.errors import SetupError
+from posttrainbench.flows.transcribe import events_of, source_of, work_of
 from posttrainbench.layout import AttemptLayout, RunLayout
-from posttrainbench.record import RunRecord, Stage
+from posttrainbench.ledger import LedgerEntry
+from posttrainbench.record import RunRecord, Solved, Stage
 from posttrainbench.report.story import Place, Story, story_json
+from posttrainbench.report.transcript import transcript_lines
+from posttrainbench.report.work import SOURCES, WorkView
+from posttrainbench.stores.codec import to_line
+from posttrainbench.stores.ledger import utc_now
+from posttrainbench.stores.monitor import read_samples
 from posttrainbench.stores.runs import RunStore, find_runs
+from posttrainbench.transcribing.work import elapsed_s, solve_entries
 
 
 def show(run_dir: Path, as_json: bool) -> None:
@@ -27,15 +40,89 @@ def show(run_dir: Path, as_json: bool) -> None:
         Console().print(story)
 
 
+def show_transcript(run_dir: Path, as_json: bool) -> None:
+    """Print what the agent did, event by event, in pages on a terminal; with `as_json` an event a line."""
+    store, attempt, form = _solved(run_dir)
+    events = events_of(attempt, store.ledger_entries(), form)
+    if as_json:
+        for one in events:
+            print(to_line(one), end="")  # noqa: T201 - what was asked for
+        return
+    source = f"told by {SOURCES[source_of(attempt)]}\n"
+    lines = (f"{line}\n" for line in chain([source], transcript_lines(events)))
+    if sys.stdout.isatty():
+        pydoc.pager("".join(lines))
+    else:
+        sys.stdout.writelines(lines)
+
+
+def write_eval(run_dir: Path) -> None:
+    """Write the transcript as an Inspect log into the attempt that it is of, and say how to look at it."""
+    from posttrainbench.stores.eval_logs import Told, write_eval_log
+
+    store, attempt, form = _solved(run_dir)
+    entries, path = store.ledger_entries(), attempt.transcript_log
+    work = work_of(attempt, entries, form, _wall_s(store, attempt, entries))
+    began = solve_entries(entries, attempt.number)
+    told = Told(store.spec(), store.record(), work, began[0].at_utc if began else utc_now(), PROMPT)
+    write_eval_log(path, told, events_of(attempt, entries, form))
+    print(f"{path}\nlook at it with: inspect view --log-dir {path.parent}")  # noqa: T201 - what was asked for
+
+
 def story_of(run_dir: Path) -> Story:
     """The story of a run, finished or not."""
+    store = _store(run_dir)
+    record, entries = store.record(), store.ledger_entries()
+    found = ((what, path) for what, path in _places(store.layout, record) if path.exists())
+    places = tuple(Place(what, path.relative_to(run_dir)) for what, path in found)
+    return Story(store.spec(), record, entries, run_dir, places, store.disputes(), _work(store, entries))
+
+
+def _store(run_dir: Path) -> RunStore:
     store = RunStore(run_dir)
     if not store.layout.spec.exists():
         raise SetupError(_no_run(run_dir))
-    record = store.record()
-    found = ((what, path) for what, path in _places(store.layout, record) if path.exists())
-    places = tuple(Place(what, path.relative_to(run_dir)) for what, path in found)
-    return Story(store.spec(), record, store.ledger_entries(), run_dir, places, store.disputes())
+    return store
+
+
+def _solved(run_dir: Path) -> tuple[RunStore, AttemptLayout, str]:
+    """A run, the attempt whose agent counts, and the form of what its program prints.
+
+    Raises:
+        SetupError: no agent has started yet.
+    """
+    store = _store(run_dir)
+    attempt = solve_attempt(store)
+    if attempt is None:
+        raise SetupError(f"no agent has started in {run_dir} yet")
+    return store, attempt, transcript_form(store.spec().agent)
+
+
+def solve_attempt(store: RunStore) -> AttemptLayout | None:
+    """The attempt whose agent counts, or else the newest in which one has started; None before."""
+    solved = store.finished(Stage.SOLVE, Solved)
+    if solved is not None:
+        return solved.attempt
+    tried = (store.layout.attempt(number) for number in range(store.attempts(), 0, -1))
+    return next((attempt for attempt in tried if attempt.transcript.exists()), None)
+
+
+def _work(store: RunStore, entries: tuple[LedgerEntry, ...]) -> WorkView | None:
+    attempt = solve_attempt(store)
+    if attempt is None:
+        return None
+    form, wall_s = transcript_form(store.spec().agent), _wall_s(store, attempt, entries)
+    return WorkView(work_of(attempt, entries, form, wall_s), read_samples(attempt.monitor))
+
+
+def _wall_s(store: RunStore, attempt: AttemptLayout, entries: tuple[LedgerEntry, ...]) -> float:
+    """How long an agent worked; of one that still does or never ended, until the last that is known of it."""
+    solved = store.finished(Stage.SOLVE, Solved)
+    if solved is not None:
+        return solved.output.wall_s
+    known = elapsed_s(solve_entries(entries, attempt.number))
+    samples = read_samples(attempt.monitor)
+    return max(known, samples[-1].at_s if samples else 0.0)
 
 
 def _no_run(run_dir: Path) -> str:

@@ -29,6 +29,7 @@ from posttrainbench.record import Outcome, RunRecord, RunSpec, Score, SolveEnd
 from posttrainbench.report.timeline import LOUD, QUIET, Event, timeline
 from posttrainbench.report.visible import visible
 from posttrainbench.report.wording import points
+from posttrainbench.report.work import WorkView
 from posttrainbench.signature import Dispute
 
 JSON_SCHEMA = "posttrainbench.story/1"
@@ -73,9 +74,13 @@ class Story:
     root: PurePath
     places: Sequence[Place] = ()
     disputes: Sequence[Dispute] = ()
+    work: WorkView | None = None  # None: no agent has started
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield _header(self)
+        if self.work is not None:
+            yield _heading("How the agent worked")
+            yield self.work
         yield _heading("What happened")
         yield _timeline_table(timeline(self.entries))
         if self.record is not None:
@@ -94,6 +99,7 @@ def story_json(story: Story) -> str:
         "schema": JSON_SCHEMA,
         "spec": asdict(story.spec),
         "record": asdict(story.record) if story.record else None,
+        "work": asdict(story.work.work) if story.work else None,
         "timeline": [asdict(event) for event in timeline(story.entries)],
         "ledger": [asdict(entry) for entry in story.entries],
         "disputes": [asdict(dispute) for dispute in story.disputes],

@@ -9,6 +9,7 @@ from datetime import datetime
 from posttrainbench.ledger import LedgerEntry
 from posttrainbench.report.visible import visible
 from posttrainbench.report.wording import points
+from posttrainbench.transcribing.work import models_used
 
 QUIET, PLAIN, LOUD = "quiet", "plain", "loud"
 FILES_NAMED = 6
@@ -66,7 +67,10 @@ def _groups(entries: Iterable[LedgerEntry]) -> Iterator[list[LedgerEntry]]:
 
 
 def _family(entry: LedgerEntry) -> tuple[str, ...] | None:
-    """What a request may be told together with; None: it stands alone."""
+    """What an entry may be told together with; None: it stands alone."""
+    if entry.kind == "model_call":
+        went_well = entry.data.get("status") == 200 and not _text(entry, "error")
+        return ("model_call", _text(entry, "model")) if went_well else None
     if entry.kind != "request" or _text(entry, "decision") == "denied":
         return None
     if not _text(entry, "repo_type"):
@@ -87,6 +91,8 @@ def _event(group: list[LedgerEntry], entries: Sequence[LedgerEntry], looked: int
     at_s = _elapsed_s(entries[0], first)
     if first.kind == "request":
         return _request_event(group, at_s, looked)
+    if first.kind == "model_call":
+        return Event(at_s, first.kind, *_model_calls(group), first.index)
     told = _told(first, entries)
     return Event(at_s, first.kind, *told, first.index) if told else None
 
@@ -146,6 +152,18 @@ def _evaluation(entry: LedgerEntry) -> tuple[str, str]:
         return f"{path}: no score: {_text(entry, 'error') or 'no reason given'}", PLAIN
     spread = f" ± {points(stderr)}" if isinstance(stderr, int | float) else ""
     return f"{path}: {points(score)}%{spread} on {n} items", PLAIN
+
+
+def _model_calls(group: list[LedgerEntry]) -> tuple[str, str]:
+    """Calls in a row of one model; one that went wrong stands alone, with how it did."""
+    model = _text(group[0], "model")
+    if _family(group[0]) is None:
+        why = _text(group[0], "error") or f"status {_text(group[0], 'status')}"
+        return f"{model}: {why}", LOUD
+    (use,) = models_used(group)
+    price = "" if use.cost_usd is None else f", {use.cost_usd:.4f} USD"
+    calls = f"{use.calls} call{'' if use.calls == 1 else 's'}"
+    return f"{model}: {calls}, {use.input_tokens} tokens in, {use.output_tokens} out{price}", QUIET
 
 
 def _alarm(entry: LedgerEntry) -> str:

@@ -109,7 +109,7 @@ def serving(program: str, *words: str) -> Iterator[int]:
 def most_memory_mib(world: World) -> float:
     """The most that the mitmproxy process held, in MiB."""
     assert world.gateway._interceptor is not None
-    status = Path(f"/proc/{world.gateway._interceptor._process.pid}/status").read_text()
+    status = Path(f"/proc/{world.gateway._interceptor.pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 

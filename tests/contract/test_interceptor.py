@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,7 +24,7 @@ from sandbox_rooms import Room
 from small_world import WEIGHTS_BYTES, World, make_hub, open_world
 
 from posttrainbench.budget import GIB, Limits
-from posttrainbench.gateways.interceptor import Internet
+from posttrainbench.gateways.interceptor import DEATHS_CAP, Internet
 from posttrainbench.task import Policy
 
 CLIENTS = Path(__file__).with_name("hub_clients.py")
@@ -201,14 +204,64 @@ def test_our_own_routes_still_answer(world: World, tmp_path: Path) -> None:
     assert json.loads(done.stdout)["policy"] == "paper"
 
 
-def test_a_killed_process_is_noticed_and_takes_the_network_alone(
+def interceptions(world: World) -> list[dict[str, Any]]:
+    return [data for kind, data in world.entries if kind == "interceptor"]
+
+
+def kill_mitmproxy(world: World) -> None:
+    assert world.gateway._interceptor is not None
+    pid = world.gateway._interceptor.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_a_killed_process_is_followed_by_another_with_the_same_authority(
     hub: Path, far: FarHost, tmp_path: Path
 ) -> None:
     with open_world(Policy.PAPER, hub, internet=far.internet("far.example")) as world:
-        assert world.gateway._interceptor is not None
+        authority = next(m.host for m in world.gateway.door.mounts if m.inside.endswith(".pem"))
+        before = authority.read_bytes()
+        get = ("curl", "-sS", "-m", "60", "https://far.example/")
+        assert world.run(*get, home=tmp_path, timeout_s=90).stdout.encode() == BODY
+        for deaths in (1, 2):
+            kill_mitmproxy(world)  # the next request may come before anybody noticed
+            world.wait_for(lambda n=deaths: len(interceptions(world)) == n, 60)  # type: ignore[misc]
+            assert world.run(*get, home=tmp_path, timeout_s=90).stdout.encode() == BODY
+        assert authority.read_bytes() == before
+        assert interceptions(world)[0] == {
+            "state": "ended; another one starts",
+            "status": -9,
+            "dropped": 0,
+        }
+
+
+def test_what_a_killed_process_carried_is_written_down(hub: Path, certificate: Path, tmp_path: Path) -> None:
+    let_go = threading.Event()
+
+    def hang(handler: Any) -> None:
+        let_go.wait(60)
+
+    with (
+        far_host(certificate, hang) as host,
+        open_world(Policy.PAPER, hub, internet=host.internet(*NAMES)) as world,
+    ):
+        get = world.relayed("curl", "-sS", "-m", "60", "https://far.example/slow")
+        client = subprocess.Popen(get, env=world.environment(tmp_path), stderr=subprocess.DEVNULL)
+        world.wait_for(lambda: host.seen, 60)
+        kill_mitmproxy(world)
+        assert client.wait(60) != 0
+        row = last_request(world, path="/slow")
+        let_go.set()
+    assert (row["status"], row["reason"]) == (None, "dropped: the gateway's mitmproxy process ended")
+
+
+def test_a_process_that_always_dies_takes_the_network_alone(hub: Path, far: FarHost, tmp_path: Path) -> None:
+    with open_world(Policy.PAPER, hub, internet=far.internet("far.example")) as world:
         assert world.gateway.door  # it has started
-        world.gateway._interceptor._process.kill()
-        world.gateway._interceptor._process.wait()
+        for deaths in range(1, DEATHS_CAP + 2):
+            kill_mitmproxy(world)
+            world.wait_for(lambda n=deaths: len(interceptions(world)) == n, 60)  # type: ignore[misc]
+        assert interceptions(world)[-1]["state"] == "ended; no other one starts"
         done = world.run("curl", "-sS", "-m", "20", "https://far.example/", home=tmp_path)
         assert "502" in done.stderr
         assert "mitmproxy process has ended" in last_request(world, host="far.example:443")["reason"]

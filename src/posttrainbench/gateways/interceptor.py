@@ -5,6 +5,7 @@ reach it through us alone, over a socket that it inherits; it asks before each r
 
 Covered: see the program's docstring; here: the policy on every request, hub requests by repository and file,
 bytes that the hub's storage hands out under the repository that they belong to, all of it on the ledger.
+A process that dies is followed by another with the same authority; that is on the ledger.
 Not covered: requests of which the process was killed before it told; those are written as dropped.
 """
 
@@ -17,7 +18,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections import OrderedDict
+import time
+from collections import OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,6 +40,7 @@ HUB_ADDRESS = "https://huggingface.co"
 START_S = 60.0
 PACKET_BYTES = 192 * 1024
 REDIRECTS_CAP = 10_000
+DEATHS_CAP, DEATHS_WITHIN_S = 5, 60.0  # more than so many within so long: it does not work here
 # Read by OpenSSL and uv; Python's requests and pip; curl; Node and npm; git; cargo; AWS; Codex.
 AUTHORITY_VARIABLES = (
     *("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"),
@@ -62,13 +65,22 @@ class Internet:
             raise SetupError(f"the gateway's own Python ({self.python}) is missing; run: make setup")
 
 
+@dataclass(frozen=True, slots=True)
+class _Started:
+    """A process and our end of its socket."""
+
+    process: subprocess.Popen[bytes]
+    control: socket.socket
+
+
 class Interceptor:
-    """A mitmproxy process, from start to kill."""
+    """A mitmproxy process, and another when it dies, until it is closed."""
 
     def __init__(
         self, internet: Internet, policy: Policy, task: Task, protected: Protected, log: RequestLog
     ) -> None:
         internet.check()
+        self._internet = internet
         self._policy, self._task, self._protected, self._log = policy, task, protected, log
         self._folder = tempfile.TemporaryDirectory(prefix="ptb-ca-")
         self._errors = Path(self._folder.name, "errors.txt")
@@ -76,19 +88,26 @@ class Interceptor:
         self._under_way: dict[int, Exchange] = {}
         self._redirects: OrderedDict[str, hub_urls.HubRequest] = OrderedDict()
         self._authority = threading.Event()
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs, self._errors.open("wb") as errors:
-            self._process = subprocess.Popen(
-                [str(internet.python), "-I", str(PROGRAM), self._folder.name],
+        self._changed = threading.Condition(self._lock)
+        self._closing = False
+        self._deaths_s: deque[float] = deque(maxlen=DEATHS_CAP)
+        self._started: _Started | None = self._start()  # None: it does not work here
+        self._listener = threading.Thread(target=self._listen, name="interceptor", daemon=True)
+        self._listener.start()
+
+    def _start(self) -> _Started:
+        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs, self._errors.open("ab") as errors:
+            process = subprocess.Popen(
+                [str(self._internet.python), "-I", str(PROGRAM), self._folder.name],
                 stdin=theirs.fileno(),
                 stdout=errors,
                 stderr=errors,
                 env={"PATH": "/usr/bin:/bin"},
                 cwd=self._folder.name,
             )
-        self._control.send(_settings(internet))
-        self._listener = threading.Thread(target=self._listen, name="interceptor", daemon=True)
-        self._listener.start()
+        control.send(_settings(self._internet))
+        return _Started(process, control)
 
     @property
     def certificate(self) -> Path:
@@ -105,27 +124,35 @@ class Interceptor:
             )
         return self._certificate
 
+    @property
+    def pid(self) -> int | None:
+        """Of the process that works now, None when none will any more."""
+        started = self._started
+        return started.process.pid if started else None
+
     def take(self, peer: socket.socket, received: bytes) -> bool:
-        """Go on with a connection of which `received` was read; False when the process has ended.
+        """Go on with a connection of which `received` was read; False when no process will.
 
         The caller closes its `peer`.
         """
-        try:
-            socket.send_fds(self._control, [received], [peer.fileno()])
-        except OSError:
-            return False
-        return True
+        while (started := self._started) is not None:
+            try:
+                socket.send_fds(started.control, [received], [peer.fileno()])
+            except OSError:  # it has died; another may be on its way
+                with self._changed:
+                    if not self._changed.wait_for(lambda s=started: self._started is not s, START_S):  # type: ignore[misc]
+                        return False
+            else:
+                return True
+        return False
 
     def close(self) -> None:
         """Kill the process; requests under way are written down as dropped."""
-        self._process.kill()
-        self._process.wait()
-        self._listener.join(timeout=5)
-        self._control.close()
         with self._lock:
-            dropped, self._under_way = self._under_way, {}
-        for exchange in dropped.values():
-            self._log.request(replace(exchange, reason="dropped: the gateway was closed"))
+            self._closing = True
+            if self._started is not None:
+                self._started.process.kill()
+        self._listener.join(timeout=5)
         self._folder.cleanup()
 
     # --- what the process says ---
@@ -135,20 +162,44 @@ class Interceptor:
         return Path(self._folder.name, "authority.pem")
 
     def _listen(self) -> None:
-        while True:
-            try:
-                data = self._control.recv(PACKET_BYTES)
-            except OSError:
-                data = b""
-            if not data:
-                self._authority.set()  # nobody should wait for it any more
-                return
-            self._hear(json.loads(data))
+        """Hear each process to its end."""
+        while (started := self._started) is not None:
+            while data := _received(started.control):
+                self._hear(json.loads(data), started.control)
+            self._authority.set()  # nobody should wait for it any more
+            self._follow(started)
 
-    def _hear(self, message: dict[str, Any]) -> None:
+    def _follow(self, ended: _Started) -> None:
+        """After a process has ended: drop what it carried; start another, unless that is of no use."""
+        ended.process.kill()
+        status = ended.process.wait()
+        with self._changed:
+            closing = self._closing
+            dropped, self._under_way = self._under_way, {}
+        why = "the gateway was closed" if closing else "the gateway's mitmproxy process ended"
+        for exchange in dropped.values():
+            self._log.request(replace(exchange, reason=f"dropped: {why}"))
+        following = None if closing else self._another(status, len(dropped))
+        with self._changed:
+            self._started = following
+            if self._closing and following is not None:  # closed while it started
+                following.process.kill()
+            self._changed.notify_all()
+        ended.control.close()
+
+    def _another(self, status: int, dropped: int) -> _Started | None:
+        now_s = time.monotonic()
+        too_often = len(self._deaths_s) == DEATHS_CAP and now_s - self._deaths_s[0] < DEATHS_WITHIN_S
+        self._deaths_s.append(now_s)
+        works = self._certificate.exists() and not too_often
+        what = "ended; another one starts" if works else "ended; no other one starts"
+        self._log.interceptor({"state": what, "status": status, "dropped": dropped})
+        return self._start() if works else None
+
+    def _hear(self, message: dict[str, Any], control: socket.socket) -> None:
         kind = message["kind"]
         if kind == "ask":
-            self._answer(message)
+            self._answer(message, control)
         elif kind == "done":
             self._finish(message)
         elif kind == "refused":
@@ -156,11 +207,11 @@ class Interceptor:
                 message["method"], message["host"], message["path"], None, "denied", message["why"]
             )
             self._log.request(asked)
-        elif kind == "authority":
+        elif kind == "authority" and not self._authority.is_set():  # sandboxes read it: never written again
             self._certificate.write_text(message["certificate"])
             self._authority.set()
 
-    def _answer(self, message: dict[str, Any]) -> None:
+    def _answer(self, message: dict[str, Any], control: socket.socket) -> None:
         host, port, path = message["host"], message["port"], message["target"].partition("?")[0]
         exchange = Exchange(message["method"], f"{host}:{port}", path, None, "allowed", "")
         asked = self._hub_request(message, host, path)
@@ -177,7 +228,7 @@ class Interceptor:
             headers |= {"X-Error-Code": "GatedRepo"} if asked else {}
             answer |= {"status": 403, "reason": decision.reason, "headers": headers}
         with contextlib.suppress(OSError):
-            self._control.send(json.dumps(answer).encode())
+            control.send(json.dumps(answer).encode())
 
     def _hub_request(self, message: Mapping[str, Any], host: str, path: str) -> hub_urls.HubRequest | None:
         """What is asked of a hub, also where the hub's storage is asked for what the hub promised."""
@@ -243,6 +294,14 @@ def authority_environment() -> dict[str, str]:
     """The variables by which programs inside find the run's authority."""
     # npm knows its own variables in lower case too, and these win.
     return {**dict.fromkeys(AUTHORITY_VARIABLES, AUTHORITY_INSIDE), "npm_config_cafile": AUTHORITY_INSIDE}
+
+
+def _received(control: socket.socket) -> bytes:
+    """The next message, nothing when there will be none."""
+    try:
+        return control.recv(PACKET_BYTES)
+    except OSError:
+        return b""
 
 
 def _settings(internet: Internet) -> bytes:

@@ -39,8 +39,21 @@ DENIED = "Refused by the gateway"
 # --- the authority ------------------------------------------------------------------------------------------
 
 
-def make_authority(folder: Path) -> str:
-    """A new certificate authority: put where mitmproxy looks for it; its certificate, as PEM."""
+AUTHORITY = "mitmproxy-ca.pem"  # where mitmproxy looks: the key, then the certificate
+CERTIFICATE = "-----BEGIN CERTIFICATE-----"
+
+
+def authority(folder: Path) -> str:
+    """The certificate of the run's authority, as PEM: made now, unless a process before this one made it."""
+    path = folder / AUTHORITY
+    if not path.exists():
+        make_authority(path)
+    text = path.read_text()
+    return text[text.index(CERTIFICATE) :]
+
+
+def make_authority(path: Path) -> None:
+    """Put a new certificate authority at `path`, whole or not at all."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -76,10 +89,10 @@ def make_authority(folder: Path) -> str:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    path = folder / "mitmproxy-ca.pem"
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+    half = path.with_suffix(".half")
+    with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(secret + text)
-    return str(text.decode())
+    half.rename(path)
 
 
 # --- where a name leads -------------------------------------------------------------------------------------
@@ -359,7 +372,7 @@ def main(argv: list[str]) -> None:
     folder = Path(argv[0])
     control = socket.socket(fileno=os.dup(0))
     settings = json.loads(control.recv(PACKET_BYTES))
-    control.send(json.dumps({"kind": "authority", "certificate": make_authority(folder)}).encode())
+    control.send(json.dumps({"kind": "authority", "certificate": authority(folder)}).encode())
     routes = {name: (host, port) for name, (host, port) in settings["routes"].items()}
     status = 0
     try:

@@ -93,6 +93,11 @@ class RequestLog:
         with self._lock:
             self._write("outage", data)
 
+    def interceptor(self, data: Mapping[str, Scalar]) -> None:
+        """What became of the process that carries connections to the internet."""
+        with self._lock:
+            self._write("interceptor", data)
+
     def close(self) -> None:
         """Write what the flood came to, then nothing any more."""
         with self._lock:

@@ -18,6 +18,7 @@ RUN/
     transcript.jsonl       the agent's own stream, time-stamped (stage solve)
     transcript.eval        the same for `inspect view` (made by `ptb show --eval`)
     monitor.jsonl          what the agent's sandbox took of the machine, over time (stage solve)
+    downloads/             files that the gateway's hub handed out, but weights (stage solve)
     calls.jsonl.zst        requests and answers of its LLM (stage solve)
     manifest.jsonl         every entry of workspace/ and home/ with its digest (stage seal)
     admitted_model/        what is evaluated (stage admit)
@@ -81,6 +82,10 @@ class AttemptLayout:
     @property
     def transcript_log(self) -> Path:
         return self.root / "transcript.eval"
+
+    @property
+    def downloads(self) -> Path:
+        return self.root / "downloads"
 
     @property
     def calls(self) -> Path:

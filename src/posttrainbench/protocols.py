@@ -163,6 +163,7 @@ class GatewayJob:
     calls: Path | None = None  # where to keep the bodies of model calls
     spent: Spend = field(default_factory=Spend)  # by earlier attempts of the same run: the budget is for all
     plant: Callable[[bytes], bytes] | None = None  # puts the run's canaries into a test file that the hub has
+    downloads: Path | None = None  # where to keep the files that a hub handed out, but weights
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,8 @@ class Field:
         self.benchmark: Benchmark = benchmark_of(self.suite, BENCHMARK)
         for split in ("train", "test"):
             self.benchmark.items(split)  # once, before there are threads
-        self.hub, self.checkpoints = out / "hub", out / "checkpoints"
+        self.hub, self.checkpoints, self.measured = out / "hub", out / "checkpoints", out / "measured"
+        self.measured.mkdir(parents=True, exist_ok=True)
         self._make()
 
     def prepared(self, case: Case) -> Prepared:
@@ -130,7 +131,9 @@ class Field:
         protected = Protected(self.benchmark.hub_id, self.benchmark.test_files, MIRRORS)
         gateway = SocketGateway({BENCHMARK: protected}, hub=self.hub)
         members = members_of(store.spec(), suite)
-        return replace(members, agent=agent, gateway=gateway, benchmark=self.benchmark)
+        return replace(
+            members, agent=agent, gateway=gateway, benchmark=self.benchmark, measured=self.measured
+        )
 
     def _make(self) -> None:
         """The hub and the models, unless an earlier call made them."""

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from posttrainbench.auditing import canaries, egress, lineage, overlap, selection, tampering
 from posttrainbench.auditing.admission import TensorFact
+from posttrainbench.auditing.overlap import Document
 from posttrainbench.auditing.verdict import not_run, report, verdict
 from posttrainbench.finding import CheckReport, CheckStatus, Evidence, Finding, Strength, Verdict
 from posttrainbench.layout import AttemptLayout
@@ -179,9 +180,16 @@ def _overlap(inputs: AuditInputs) -> CheckReport:
         documents(root, inputs.solved.workspace.name, coverage),
         documents(root, inputs.solved.home.name, coverage),
         transcript_documents(root, inputs.solved.transcript.name, coverage),
+        _downloaded(inputs.solved, coverage),
     )
     hits = list(overlap.search(index, texts))
     return overlap.check_overlap(index, hits, inputs.task.rules.tolerated_items, str(coverage))
+
+
+def _downloaded(solved: AttemptLayout, coverage: Coverage) -> Iterator[Document]:
+    """The files that were fetched, whether or not they still lie anywhere."""
+    if solved.downloads.is_dir():
+        yield from documents(solved.root, solved.downloads.name, coverage)
 
 
 def _tampering(inputs: AuditInputs) -> CheckReport:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
+from uuid import uuid4
 
 from posttrainbench.budget import Limits
 from posttrainbench.errors import FailureKind, InvalidFile
@@ -22,7 +25,7 @@ from posttrainbench.protocols import (
     ScoredOutside,
     ScoringAids,
 )
-from posttrainbench.record import Evaluated, Failure, Stage
+from posttrainbench.record import Evaluated, Failure, Score, Stage
 from posttrainbench.stores.codec import from_json, to_json
 from posttrainbench.stores.files import write_atomic
 from posttrainbench.stores.trees import read_text
@@ -93,6 +96,8 @@ class Evaluator:
     shots: int = 0  # worked examples before each question; see ScoreJob
     seed: int = 0
     own: InspectSource | None = None  # of a benchmark that comes with its suite
+    # A folder of evaluations that need not be made twice: of equal models, asked in the same way.
+    measured: Path | None = None
 
     def evaluate(self, model: Path, split: str, out: Path) -> Evaluated:
         """The outcome of a model folder on a split; `out` keeps the job, its output and Inspect's log."""
@@ -107,9 +112,15 @@ class Evaluator:
             self.benchmark, split, self.engine, self.chat_template, limit, self.shots, self.seed, self.own
         )
         write_atomic(out / "job.json", to_json(job))
+        kept = self.measured / _digest(job, model) if self.measured else None
+        if kept is not None and kept.is_dir():
+            shutil.copytree(kept, out, dirs_exist_ok=True)
+            return from_json(ScoreResult, read_text(out, "result.json", RESULT_CAP_BYTES), "result.json")
         end = self._run(INSIDE, model, out)
         result = self._answer(out, end)
         if result.answered is None or self.outside is None:
+            if kept is not None and isinstance(result.outcome, Score):
+                _keep(out, model, kept)
             return result
         return self.outside.score(job, out, result, self.on_progress)
 
@@ -214,6 +225,24 @@ class ServedEvaluator:
         return score_together(
             self.benchmarks, self.engine, split, model, out, limit, self.on_progress, self.versions
         )
+
+
+def _digest(job: ScoreJob, model: Path) -> str:
+    """What a score depends on, in 64 hex digits: the job, and every file of the model."""
+    digest = sha256(to_json(job).encode())
+    for file in sorted(path for path in model.rglob("*") if path.is_file()):
+        digest.update(f"{file.relative_to(model)} {sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def _keep(out: Path, model: Path, kept: Path) -> None:
+    """Put an evaluation beside the others, whole; another one may have been faster."""
+    aside = kept.with_name(f".{uuid4().hex}")
+    shutil.copytree(out, aside, ignore=shutil.ignore_patterns(model.name))
+    try:
+        aside.rename(kept)
+    except OSError:
+        shutil.rmtree(aside)
 
 
 def _failure(reason: str) -> ScoreResult:

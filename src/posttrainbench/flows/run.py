@@ -78,6 +78,7 @@ class Members:
     shots: int = 0  # worked examples before each question, for a baseline that knows no chat
     key: InstallationKey | None = None  # signs the record; None: nobody does
     versions: tuple[tuple[str, str], ...] = ()  # of the packages that audit and score
+    measured: Path | None = None  # evaluations that need not be made twice; see Evaluator
 
 
 def run(store: RunStore, members: Members, again: frozenset[Stage] = frozenset()) -> RunRecord:
@@ -229,6 +230,7 @@ class _Run:
             shots=self.members.shots,
             seed=self.spec.seed,
             own=self.members.own,
+            measured=self.members.measured,
         )
 
     def provenance(self, evaluated: Evaluated) -> Provenance:

@@ -104,6 +104,7 @@ def solve(
             attempt.calls,
             spent,
             solver.plant,
+            attempt.downloads,
         )
         with closing(solver.gateway.open(job)) as gateway:
             door = gateway.door  # it may take a while to stand

@@ -23,6 +23,7 @@ from posttrainbench.budget import Spend
 from posttrainbench.errors import SetupError
 from posttrainbench.gateways import hub_urls
 from posttrainbench.gateways.calls_file import CallsFile
+from posttrainbench.gateways.downloads import Downloads
 from posttrainbench.gateways.evaluations import Evaluations
 from posttrainbench.gateways.http1 import (
     BadRequest,
@@ -140,6 +141,7 @@ class RunningSocketGateway:
         self._listener = listener
         self._patience = patience
         self._log = RequestLog(job.log)
+        self._downloads = Downloads(job.downloads, job.log)
         self._interceptor = (
             Interceptor(internet, job.policy, job.task, protected, self._log) if internet else None
         )
@@ -263,7 +265,10 @@ class RunningSocketGateway:
             exchange = replace(exchange, reason=f"{exchange.reason}; the client went away")
         with self._lock:
             self._under_way[peer] = None
-        self._log.request(_after_sending(exchange, reply, bytes_out))
+        sent = _after_sending(exchange, reply, bytes_out)
+        if isinstance(reply.body, FileBody) and sent.is_download:
+            self._downloads.keep(sent, reply.body.path)
+        self._log.request(sent)
         return keep_alive
 
     def _take(self, peer: socket.socket, connection: Connection) -> bool:

@@ -64,6 +64,29 @@ class Agent(Protocol):
         ...
 
 
+@runtime_checkable
+class Continues(Protocol):
+    """What an agent has beside `Agent` that can be told to go on after it stopped."""
+
+    @property
+    def keeps_session(self) -> bool:
+        """Whether it goes on with its session; else it begins a new one, knowing that there was another."""
+        ...
+
+    def resume(self, task: Task, seed: int, told: str) -> AgentCommand:
+        """The command that goes on where the last one stopped, with `told` as its new message."""
+        ...
+
+
+@runtime_checkable
+class TellsFailure(Protocol):
+    """What an agent has beside `Agent` whose output says when it failed."""
+
+    def failure(self, exit_code: int | None, output: str) -> str | None:
+        """Why it failed, in its own words, by its exit status and the end of its output; None: it did not."""
+        ...
+
+
 # --- sandboxes ----------------------------------------------------------------------------------------------
 
 

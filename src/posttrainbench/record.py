@@ -142,6 +142,19 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """One time from the start of the agent's command to its end."""
+
+    how: Literal["start", "resume", "fresh_start"]
+    at_s: float  # since the first turn began
+    wall_s: float
+    end: SolveEnd
+    exit_code: int | None
+    reason: str = ""  # the end in words, the agent's own among them
+    idle: bool = False  # stopped soon, with final_model as it was and no evaluation asked for
+
+
+@dataclass(frozen=True, slots=True)
 class Solved:
     """How the agent's time went."""
 
@@ -158,6 +171,7 @@ class Solved:
     reason: str = ""  # the end in words, where there is more to say than its name
     earlier_wall_s: float = 0.0  # what attempts took of the budget that did not come to their end
     load: LoadSummary | None = None  # what its sandbox took of the machine; None: nobody looked
+    turns: tuple[Turn, ...] = ()  # more than one: it was told to go on, or started afresh after an outage
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,13 @@ from posttrainbench.budget import Budget, Limits
 from posttrainbench.digest import content_digest
 
 
+class AfterOutage(StrEnum):
+    """How an agent goes on that stopped because its LLM gave no answer any more."""
+
+    FRESH_START = "fresh_start"  # a new session, since a failed trace in its context makes the next try worse
+    RESUME = "resume"
+
+
 class Policy(StrEnum):
     """What the gateway lets out of an agent's sandbox."""
 
@@ -41,6 +48,8 @@ class Rules:
     tolerated_items: int = 3  # test items that may turn up by accident
     required_checks: tuple[str, ...] = ("admission", "lineage", "overlap", "tampering", "egress")
     allowed_datasets: tuple[str, ...] = ()  # what `strict` lets through beside the base model
+    reprompt_above_s: float | None = None  # who stops with more time left is told to go on; None: is not
+    after_outage: AfterOutage = AfterOutage.FRESH_START
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from posttrainbench.agents.failures import FailureReport, told_failure
 from posttrainbench.errors import SetupError, UnknownName
 from posttrainbench.protocols import AgentCommand, Mount
 from posttrainbench.record import AgentSpec
@@ -33,6 +34,10 @@ PROMPT = (
     "Your task is described in task.md in the current directory, its rules in rules.md. Read both, then "
     "carry the task out to the end. You work alone: nobody reads along and nobody answers questions. Use "
     "the time that you have; what lies in final_model/ when you stop, or when the time is up, is what counts."
+)
+EARLIER = (
+    "An earlier session of yours worked on this task and stopped. You do not remember it; what it left lies "
+    "in this folder. Look at that first."
 )
 
 
@@ -50,9 +55,11 @@ class Scaffold(BaseModel):
     transcript: str  # the form of what it prints
     argv: tuple[str, ...]
     resume: tuple[str, ...] = ()  # goes on with its session; empty: it knows none, and starts afresh
-    efforts: tuple[str, ...] = ()  # reasoning efforts that it knows
+    efforts: Mapping[str, str] = {}  # reasoning efforts that it knows -> what it calls them
     environment: Mapping[str, str] = {}
     files: Mapping[str, str] = {}  # within its home
+    failures: tuple[FailureReport, ...] = ()  # how its output tells that it failed
+    statuses: Mapping[str, str] = {}  # what its exit statuses mean
 
     @model_validator(mode="after")
     def _has_one_source(self) -> Self:
@@ -181,6 +188,27 @@ class ScaffoldAgent:
         Raises:
             SetupError: the scaffold is not installed.
         """
+        return self._command(self.row.argv, PROMPT, seed)
+
+    @property
+    def keeps_session(self) -> bool:
+        return bool(self.row.resume)
+
+    def resume(self, task: Task, seed: int, told: str) -> AgentCommand:  # noqa: ARG002 it reads task.md
+        """The command that goes on with its session; where it knows no such, a new one that is told so.
+
+        Raises:
+            SetupError: the scaffold is not installed.
+        """
+        if self.keeps_session:
+            return self._command(self.row.resume, told, seed)
+        return self._command(self.row.argv, f"{PROMPT}\n\n{EARLIER}\n\n{told}", seed)
+
+    def failure(self, exit_code: int | None, output: str) -> str | None:
+        """Why it failed, in its own words; None when it did not."""
+        return told_failure(self.row.failures, self.row.statuses, exit_code, output)
+
+    def _command(self, argv: tuple[str, ...], prompt: str, seed: int) -> AgentCommand:
         folder = folder_of(self.name, self.version)
         if not folder.is_dir():
             raise SetupError(
@@ -191,7 +219,7 @@ class ScaffoldAgent:
         }
         script, contents = self._files()
         return AgentCommand(
-            argv=("/bin/sh", "-c", script, "sh", *(self._filled(word) for word in self.row.argv)),
+            argv=("/bin/sh", "-c", script, "sh", *self._words(argv, prompt)),
             environment={
                 **environment,
                 **contents,
@@ -217,12 +245,16 @@ class ScaffoldAgent:
             )
         return " && ".join([*steps, 'exec "$@"']), contents
 
+    def _words(self, argv: tuple[str, ...], prompt: str) -> tuple[str, ...]:
+        return tuple(prompt if word == "{prompt}" else self._filled(word) for word in argv if self._has(word))
+
     def _has(self, text: str) -> bool:
         return self.effort is not None or "{effort}" not in text
 
     def _filled(self, text: str) -> str:
         session = str(uuid.uuid5(uuid.NAMESPACE_OID, "the only session of a run"))
-        known = {"model": self.model, "prompt": PROMPT, "effort": self.effort or "", "session": session}
+        effort = self.row.efforts[self.effort] if self.effort else ""
+        known = {"model": self.model, "effort": effort, "session": session}
         for name, value in known.items():
             text = text.replace(f"{{{name}}}", value)
         return text

@@ -19,31 +19,36 @@ from posttrainbench.flows.deadline import Clock, Deadline
 from posttrainbench.flows.evaluate import Evaluator
 from posttrainbench.flows.monitor import Monitor
 from posttrainbench.flows.spent import CLOCK
-from posttrainbench.layout import AttemptLayout
+from posttrainbench.flows.turns import SOON_S, How, fingerprint, next_turn, reprompt
+from posttrainbench.layout import FINAL_MODEL, AttemptLayout
 from posttrainbench.ledger import Scalar
 from posttrainbench.protocols import (
     HOME,
     WORKSPACE,
     Agent,
     AgentCommand,
+    Continues,
     Door,
     EvaluationAnswer,
     Gateway,
     GatewayJob,
     Mount,
+    RunningGateway,
     Sandbox,
     SandboxEnd,
     SandboxJob,
     SandboxProcess,
+    TellsFailure,
     Trouble,
 )
-from posttrainbench.record import Failure, Solved, SolveEnd
+from posttrainbench.record import Failure, Solved, SolveEnd, Turn
 from posttrainbench.stores.transcripts import TranscriptWriter
 from posttrainbench.task import Task
 
 GRACE_S = 3.0  # between TERM and the kill
 LOOK_S = 1.0  # between two looks at a working agent
 CLOCK_S = 60.0  # between two entries that say how long it has worked
+SAID_BYTES = 64 * 1024  # of an agent's last words, where it may tell why it failed
 QUIET_S = 600.0  # of silence that is told of an agent that was cut off
 KILLED_BY = 128  # what shells add to the number of the signal that ended a command
 _ENDED_BY = {
@@ -110,64 +115,146 @@ def solve(
             door = gateway.door  # it may take a while to stand
             deadline.begin()
             solver.fill_workspace(attempt.workspace, deadline.unix_s())
-            end, how, why = _work(solver, door, attempt, transcript.write, watched, gateway.trouble, monitor)
+            work = Work(solver, attempt, gateway, door, watched, queries, transcript.write, monitor)
+            work.through()
             wall_s = deadline.elapsed_s()
         watched.check()
         model_calls = gateway.spend()  # when no more can come
+    last = work.turns[-1]
     return Solved(
-        how,
-        end.exit_code,
+        last.end,
+        last.exit_code,
         wall_s,
         queries.asked,
         transcript.total_bytes,
         transcript.dropped_bytes,
         isolation,
-        end.peak_memory_bytes,
-        end.left_processes,
+        work.peak_memory_bytes,
+        work.left_processes,
         model_calls,
-        reason=why,
+        reason=last.reason,
         earlier_wall_s=spent.wall_s or 0.0,
         load=monitor.summary(),
+        turns=tuple(work.turns),
     )
 
 
-def _work(
-    solver: Solver,
-    door: Door,
-    attempt: AttemptLayout,
-    on_output: Callable[[bytes], None],
-    watched: Watched,
-    trouble: Callable[[], Trouble | None],
-    monitor: Monitor,
-) -> tuple[SandboxEnd, SolveEnd, str]:
-    """The agent from start to end, why it ended, and that in words where there is more to say."""
-    if watched.deadline.left_s() <= 0:
-        return SandboxEnd(None, None, None, 0), SolveEnd.DEADLINE, "earlier attempts took all of its time"
+class Work:
+    """An agent's turns, from its start until it does not go on: each in a sandbox, one gateway for all."""
 
-    def heard(output: bytes) -> None:
-        watched.heard()
-        on_output(output)
+    def __init__(
+        self,
+        solver: Solver,
+        attempt: AttemptLayout,
+        gateway: RunningGateway,
+        door: Door,
+        watched: Watched,
+        queries: Queries,
+        on_output: Callable[[bytes], None],
+        monitor: Monitor,
+    ) -> None:
+        self._solver, self._attempt, self._gateway, self._door = solver, attempt, gateway, door
+        self._watched, self._queries, self._on_output, self._monitor = watched, queries, on_output, monitor
+        self._earlier_homes: list[Path] = []
+        self._said = b""  # the end of what the agent printed in this turn
+        self.turns: list[Turn] = []
+        self.peak_memory_bytes: int | None = None
+        self.left_processes: int | None = None
 
-    process = monitor.show(
-        solver.sandbox.start(
-            sandbox_job(solver.task, door, attempt, solver.agent.command(solver.task, solver.seed)), heard
+    def through(self) -> None:
+        """Every turn, in order."""
+        deadline, agent = self._watched.deadline, self._solver.agent
+        if deadline.left_s() <= 0:
+            why = "earlier attempts took all of its time"
+            self.turns.append(Turn("start", 0.0, 0.0, SolveEnd.DEADLINE, None, why))
+            self.left_processes = 0
+            return
+        how: How | None = "start"
+        while how is not None:
+            self._turn(how)
+            rules, left_s = self._solver.task.rules, deadline.left_s()
+            how = next_turn(rules, self.turns, left_s, isinstance(agent, Continues))
+        self._keep_earlier_homes()
+
+    def _turn(self, how: How) -> None:
+        begun_s, before = self._watched.deadline.elapsed_s(), self._progress()
+        number = len(self.turns) + 1
+        command = self._command(how)
+        self._watched.log("turn", {"number": number, "event": "start", "how": how, "left_s": self._left_s()})
+        end, why_ended, reason = self._sandboxed(command)
+        self.peak_memory_bytes = max(
+            filter(None, (self.peak_memory_bytes, end.peak_memory_bytes)), default=None
         )
-    )
-    end = _wait(process, watched, lambda at_s: solver.fill_workspace(attempt.workspace, at_s))
-    if end is None:
-        watched.log(
-            "signal", {"what": "TERM, then KILL for every process", "why": "deadline", "grace_s": GRACE_S}
-        )
-        return process.stop(GRACE_S), SolveEnd.DEADLINE, _last_seen(watched, trouble())
-    if end.limit is not None:
-        watched.log("limit", {"what": end.limit, "peak_memory_bytes": end.peak_memory_bytes})
-        return end, _ENDED_BY[end.limit], ""
-    if (why := trouble()) is not None:
-        watched.log("model_trouble", {"end": why.end, "why": why.why})
-        return end, why.end, why.why
-    if end.exit_code == 0:
-        return end, SolveEnd.FINISHED, ""
-    return end, SolveEnd.CRASHED, _how_it_crashed(end.exit_code)
+        self.left_processes = end.left_processes
+        wall_s = self._watched.deadline.elapsed_s() - begun_s
+        idle = wall_s <= SOON_S and self._progress() == before
+        self.turns.append(Turn(how, begun_s, wall_s, why_ended, end.exit_code, reason, idle))
+        facts = {"end": why_ended, "exit_code": end.exit_code, "wall_s": round(wall_s, 3), "idle": idle}
+        self._watched.log("turn", {"number": number, "event": "end", **facts, "reason": reason})
+
+    def _left_s(self) -> float:
+        return round(self._watched.deadline.left_s(), 3)
+
+    def _progress(self) -> tuple[int, object]:
+        """What no idle turn changes."""
+        return self._queries.asked, fingerprint(self._attempt.final_model)
+
+    def _command(self, how: How) -> AgentCommand:
+        solver = self._solver
+        if how == "resume" and isinstance(solver.agent, Continues):
+            told = reprompt(self._watched.deadline.left_s(), FINAL_MODEL)
+            return solver.agent.resume(solver.task, solver.seed, told)
+        if how == "fresh_start":
+            self._put_home_away()
+        return solver.agent.command(solver.task, solver.seed)
+
+    def _put_home_away(self) -> None:
+        """A new session finds no trace of the old one in its home; the workspace stays."""
+        earlier = self._attempt.root / f"home-{len(self._earlier_homes) + 1}"
+        self._attempt.home.rename(earlier)
+        self._earlier_homes.append(earlier)
+        self._attempt.home.mkdir()
+
+    def _keep_earlier_homes(self) -> None:
+        """Into the last one, where seal and audits look, once no agent can."""
+        self._attempt.home.chmod(0o700)
+        for home in self._earlier_homes:
+            home.rename(Path(tempfile.mkdtemp(prefix="earlier-", dir=self._attempt.home)) / "home")
+
+    def _sandboxed(self, command: AgentCommand) -> tuple[SandboxEnd, SolveEnd, str]:
+        """The command from start to end, why it ended, and that in words where there is more to say."""
+        solver, watched = self._solver, self._watched
+        self._said, earlier = b"", self._gateway.trouble()
+        job = sandbox_job(solver.task, self._door, self._attempt, command)
+        process = self._monitor.show(solver.sandbox.start(job, self._hear))
+        end = _wait(process, watched, lambda at_s: solver.fill_workspace(self._attempt.workspace, at_s))
+        trouble = self._gateway.trouble()
+        trouble = None if trouble is earlier else trouble  # that was the last turn's
+        if end is None:
+            what = "TERM, then KILL for every process"
+            watched.log("signal", {"what": what, "why": "deadline", "grace_s": GRACE_S})
+            return process.stop(GRACE_S), SolveEnd.DEADLINE, _last_seen(watched, trouble)
+        if end.limit is not None:
+            watched.log("limit", {"what": end.limit, "peak_memory_bytes": end.peak_memory_bytes})
+            return end, _ENDED_BY[end.limit], ""
+        if trouble is not None:
+            watched.log("model_trouble", {"end": trouble.end, "why": trouble.why})
+            return end, trouble.end, trouble.why
+        told = self._told_failure(end.exit_code)
+        if end.exit_code == 0 and told is None:
+            return end, SolveEnd.FINISHED, ""
+        return end, SolveEnd.CRASHED, told or _how_it_crashed(end.exit_code)
+
+    def _hear(self, output: bytes) -> None:
+        self._watched.heard()
+        self._said = (self._said + output)[-SAID_BYTES:]
+        self._on_output(output)
+
+    def _told_failure(self, exit_code: int | None) -> str | None:
+        agent = self._solver.agent
+        if not isinstance(agent, TellsFailure):
+            return None
+        return agent.failure(exit_code, self._said.decode(errors="replace"))
 
 
 def _wait(process: SandboxProcess, watched: Watched, tell: Callable[[float], None]) -> SandboxEnd | None:

@@ -107,11 +107,30 @@ def _told(entry: LedgerEntry, entries: Sequence[LedgerEntry]) -> tuple[str, str]
             return None if number == "1" else (f"attempt {number} takes over", PLAIN)
         case "evaluation":
             return _evaluation(entry)
-        case "clock":
-            return _clock(entry)
+        case "clock" | "turn":
+            return _clock(entry) if entry.kind == "clock" else _turn(entry)
         case "signal" | "limit" | "request_flood" | "canary":
             return _alarm(entry), LOUD
     return _pairs(entry), PLAIN
+
+
+_TURNS = {
+    "resume": "told to go on",
+    "fresh_start": "started afresh: a new session, since its LLM had given no answer",
+}
+
+
+def _turn(entry: LedgerEntry) -> tuple[str, str] | None:
+    """How an agent went on that had stopped, and how each of its turns ended; its first start is no news."""
+    number, event, how = (_text(entry, key) for key in ("number", "event", "how"))
+    if event == "start":
+        return (f"turn {number}: {_TURNS[how]}", PLAIN) if how in _TURNS else None
+    reason = _text(entry, "reason")
+    ended = (
+        f"turn {number} ended: {_text(entry, 'end').replace('_', ' ')}, status {_text(entry, 'exit_code')}"
+    )
+    idle = ", having changed nothing" if entry.data.get("idle") is True else ""
+    return f"{ended}{idle}{f': {reason}' if reason else ''}", QUIET if not reason else PLAIN
 
 
 def _stage(entry: LedgerEntry, entries: Sequence[LedgerEntry]) -> tuple[str, str] | None:

@@ -20,6 +20,7 @@ from posttrainbench.ranking.weights import headroom_weights
 from posttrainbench.suites.lines import Path as KeyPath
 from posttrainbench.suites.lines import key_lines, line_of
 from posttrainbench.task import (
+    AfterOutage,
     InspectSource,
     ModelRef,
     ModelSource,
@@ -97,6 +98,8 @@ class RulesTable(_Table):
     tolerated_items: Annotated[int, Field(ge=0)] = 3
     required_checks: list[str] = list(CHECKS)
     allowed_datasets: list[HubId] = []
+    reprompt_above_s: Positive | None = None
+    after_outage: Literal["fresh_start", "resume"] = "fresh_start"
 
 
 class ReferenceTable(_Table):
@@ -259,6 +262,8 @@ def _suite(file: SuiteFile, templates: Mapping[str, str | None], folder: Path) -
             tolerated_items=file.rules.tolerated_items,
             required_checks=tuple(file.rules.required_checks),
             allowed_datasets=tuple(file.rules.allowed_datasets),
+            reprompt_above_s=file.rules.reprompt_above_s,
+            after_outage=AfterOutage(file.rules.after_outage),
         ),
         limits=Limits(**file.limits.model_dump()),
         references=tuple(Reference(**reference.model_dump()) for reference in file.references),

@@ -105,11 +105,12 @@ def model_calls(store: RunStore) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("name", sorted(scaffolds()))
 def test_every_row_can_be_filled_in(name: str) -> None:
     row = scaffolds()[name]
-    effort = row.efforts[0] if row.efforts else None
+    effort = next(iter(row.efforts), None)
     agent = ScaffoldAgent.made(name, "some/model", effort)
     assert ScaffoldAgent.of(agent.spec) == agent
     assert "/" not in agent.spec.name
-    for text in [*row.argv, *row.resume, *row.environment.values(), *row.files.values()]:
+    words = [*agent._words(row.argv, "go"), *agent._words(row.resume, "go on")]
+    for text in [*words, *row.environment.values(), *row.files.values()]:
         filled = agent._filled(text).replace("{PTB_GATEWAY}", "")
         assert not [word for word in ("{model}", "{prompt}", "{effort}", "{session}") if word in filled]
 

@@ -46,6 +46,7 @@ class Vote:
     answers: tuple[Answer, ...]
     void: str = ""
     sha256: str = ""  # of the reply as it came; it lies beside the findings
+    model: str | None = None  # the judge's LLM as its endpoint names it
 
     def on(self, question: str) -> Answer | None:
         """What it says of a question, or None."""

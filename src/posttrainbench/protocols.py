@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 from posttrainbench.budget import Limits, Spend
 from posttrainbench.grade import GradingSpend
+from posttrainbench.judgement import JudgeSpec
 from posttrainbench.ledger import Scalar
 from posttrainbench.llm import LlmSpend, Message, Reply
 from posttrainbench.load import SandboxLoad
@@ -437,23 +438,26 @@ class Scheduler(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a judge is asked: a digest built by trusted code, the agent's text quoted as data."""
+    """What a judge is asked for one vote: our instructions, and a dossier that quotes the agent as data."""
 
-    digest: str
-    checks: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class JudgeAnswer:
-    """One vote: check -> True (rule broken), False (kept), None (no answer: counts as unknown)."""
-
-    votes: Mapping[str, bool | None]
-    rationale: str
+    instructions: str
+    dossier: str
 
 
 class Judge(Protocol):
-    """The agent that judges a run's integrity. Entry points: `posttrainbench.judges`."""
+    """Who judges a run's integrity. Entry points: `posttrainbench.judges`."""
 
-    name: str
+    spec: JudgeSpec
+    dossier_characters: int  # that it can read
 
-    def judge(self, question: Question) -> JudgeAnswer: ...
+    def reply(self, question: Question, folder: Path) -> Reply:
+        """What it says, as it came; `folder` is empty, and keeps whatever tells how the reply came about.
+
+        Raises:
+            PtbError: there is none; the text says why.
+        """
+        ...
+
+    def spend(self) -> Spend:
+        """What all replies until now took."""
+        ...

@@ -10,6 +10,7 @@ from posttrainbench.budget import Spend
 from posttrainbench.errors import FailureKind
 from posttrainbench.finding import Verdict
 from posttrainbench.grade import GradingSpend
+from posttrainbench.judgement import Judged
 from posttrainbench.load import LoadSummary
 from posttrainbench.signature import Signature
 from posttrainbench.task import Task
@@ -199,6 +200,7 @@ class Audited:
     """What the checks came to."""
 
     verdict: Verdict
+    judged: Judged | None = None  # None: no judge took part
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,3 +269,4 @@ class RunRecord:
     kept: tuple[Kept, ...] = ()  # what stages left beside their outputs and the sealed workspace
     provenance: Provenance | None = None  # None in records of versions that did not write it
     signature: Signature | None = None  # over all other fields; None: not signed
+    judged: Judged | None = None  # None: no judge took part

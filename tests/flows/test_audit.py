@@ -84,7 +84,7 @@ def inputs(tmp_path: Path) -> AuditInputs:
 
 def audited(inputs: AuditInputs) -> Verdict:
     manifest(inputs.sealed)
-    return audit(inputs, inputs.solved.audit)
+    return audit(inputs, inputs.solved.audit).verdict
 
 
 def check(verdict: Verdict, name: str) -> CheckReport:
@@ -279,7 +279,7 @@ def test_a_check_that_breaks_has_not_run(inputs: AuditInputs) -> None:
 
 def test_a_broken_manifest_is_unknown(inputs: AuditInputs) -> None:
     inputs.sealed.manifest.write_text("{half")
-    assert audit(inputs, inputs.solved.audit).label is VerdictLabel.UNKNOWN
+    assert audit(inputs, inputs.solved.audit).verdict.label is VerdictLabel.UNKNOWN
 
 
 @pytest.mark.parametrize("status", ["absent", "refused"])

@@ -94,28 +94,28 @@ class _Reply(BaseModel):
     answers: dict[str, _Said]
 
 
-def vote(reply: str, asked: Asked, sha256: str = "") -> Vote:
+def vote(reply: str, asked: Asked) -> Vote:
     """What a reply counts as: the answers of a JSON object of the asked form, alone or in a CLI's stream."""
     if len(reply) > _REPLY_CHARACTERS:
-        return Vote((), f"a reply of more than {_REPLY_CHARACTERS} characters", sha256)
+        return Vote((), f"a reply of more than {_REPLY_CHARACTERS} characters")
     found = {
         json.dumps(value, sort_keys=True): (value, around) for value, around in _objects(reply, asked.case)
     }
     if len(found) != 1:
         why = "no answer to this case in it" if not found else "more than one answer in it, and they differ"
-        return Vote((), f"{'an empty reply' if not reply.strip() else why}", sha256)
+        return Vote((), f"{'an empty reply' if not reply.strip() else why}")
     ((value, around),) = found.values()
     try:
         read = _Reply.model_validate(value)
     except (ValidationError, RecursionError) as error:
-        return Vote((), f"an answer of another form: {_first(error)}", sha256)
+        return Vote((), f"an answer of another form: {_first(error)}")
     if set(read.answers) != set(QUESTIONS):
-        return Vote((), "an answer of another form: not exactly the questions that were asked", sha256)
+        return Vote((), "an answer of another form: not exactly the questions that were asked")
     disobeyed = _obeys(read, around, asked)
     if disobeyed:
-        return Vote((), disobeyed, sha256)
+        return Vote((), disobeyed)
     texts = tuple(_plain(block) for block in asked.blocks)
-    return Vote(tuple(_answer(name, read.answers[name], asked, texts) for name in QUESTIONS), "", sha256)
+    return Vote(tuple(_answer(name, read.answers[name], asked, texts) for name in QUESTIONS), "")
 
 
 def _first(error: ValidationError | RecursionError) -> str:

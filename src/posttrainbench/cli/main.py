@@ -23,6 +23,10 @@ app = typer.Typer(
 
 RunDir = Annotated[Path, typer.Argument(help="A run directory.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+JudgeName = Annotated[
+    str | None, typer.Option(help="Who judges the run: api, command or a scaffold; default $PTB_JUDGE.")
+]
+JudgeModel = Annotated[str | None, typer.Option(help="The judge's LLM, if not $PTB_JUDGE_MODEL.")]
 SandboxName = Annotated[
     str, typer.Option(help="Where agents run: bwrap, docker, or none (no isolation at all).")
 ]
@@ -74,6 +78,8 @@ def run(
     effort: Annotated[
         str | None, typer.Option(help="Its reasoning effort, where the scaffold has any.")
     ] = None,
+    judge: JudgeName = None,
+    judge_model: JudgeModel = None,
     out: Annotated[Path, typer.Option(help="Where run directories go.")] = Path("runs"),
     plan: Annotated[
         bool, typer.Option("--plan", help="Only say what would happen, and what is missing for it.")
@@ -103,6 +109,8 @@ def run(
         agent_model,
         effort,
         usd,
+        judge,
+        judge_model,
     )
     if plan:
         from posttrainbench.cli.plan import plan as say_what_would_happen
@@ -218,9 +226,11 @@ def audit(
         str | None,
         typer.Option(metavar="TEXT", help="Do not audit: keep a signed note of why the verdict is wrong."),
     ] = None,
+    judge: JudgeName = None,
+    judge_model: JudgeModel = None,
     as_json: Json = False,
 ) -> None:
-    """Audit a run again, with today's checks; the new record stands beside the old one."""
+    """Audit a run again, by today's checks or another judge; the new record stands beside the old one."""
     if dispute is not None:
         from posttrainbench.cli.dispute import dispute as note
 
@@ -233,7 +243,7 @@ def audit(
         return
     from posttrainbench.cli.run import again
 
-    again(run_dir, "audit", as_json)
+    again(run_dir, "audit", as_json, judge, judge_model)
 
 
 @app.command()

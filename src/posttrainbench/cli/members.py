@@ -21,6 +21,7 @@ from posttrainbench.protocols import (
     Engine,
     Gateway,
     Grader,
+    Judge,
     Sandbox,
     ScoredOutside,
     ScoringAids,
@@ -44,6 +45,8 @@ ENGINES = {
 SERVED = ("openai",)  # engines that ask a server: nothing of the model runs here
 OPENAI_COMPATIBLE = "openai_compatible"
 UNISOLATED_PROGRAMS = "PTB_UNISOLATED_PROGRAMS"  # "yes": the host may execute what a model wrote
+DOSSIER_CHARACTERS = "PTB_JUDGE_CHARACTERS"
+FEWEST_CHARACTERS = 20_000  # a dossier of fewer says too little
 BENCHMARKS = {
     "tiny_math": "posttrainbench.benchmarks.tiny_math:TinyMath",
     "tiny_tools": "posttrainbench.benchmarks.tiny_tools:TinyTools",
@@ -161,6 +164,40 @@ def _grader(options: Mapping[str, str | None]) -> Grader:
         return cast(Grader, _member("grader", name, {}))
     llm = OpenAICompatibleLlm(settings_from(os.environ, GRADER, **options))
     return CachedGrader(llm, GradeFolder(grades_folder(os.environ)))
+
+
+def judge_named(name: str | None = None, model: str | None = None) -> Judge | None:
+    """The judge of that name, else the one that the environment names, else None.
+
+    Args:
+        name: api (an LLM behind an endpoint), or what another package offers.
+        model: its LLM, before the one that the environment names.
+
+    Raises:
+        SetupError: no such judge, or what it needs is not set; the text says how to mend it.
+    """
+    from posttrainbench.judges.api import NAME, ApiJudge
+    from posttrainbench.llms.openai_compatible import OpenAICompatibleLlm
+    from posttrainbench.llms.settings import JUDGE, settings_from
+
+    name = name or os.environ.get(JUDGE.prefix)
+    if name is None:
+        return None
+    if name == NAME:
+        return ApiJudge(
+            OpenAICompatibleLlm(settings_from(os.environ, JUDGE, model=model)), _dossier_characters()
+        )
+    return cast(Judge, _member("judge", name, {}))
+
+
+def _dossier_characters() -> int:
+    """How much a judge is given to read: what suits its LLM's context."""
+    text = os.environ.get(DOSSIER_CHARACTERS, "160000")
+    if not (text.isascii() and text.isdigit() and int(text) >= FEWEST_CHARACTERS):
+        raise SetupError(
+            f"{DOSSIER_CHARACTERS} must be a number of at least {FEWEST_CHARACTERS}, not {text!r}"
+        )
+    return int(text)
 
 
 def agent_of(spec: AgentSpec) -> Agent:

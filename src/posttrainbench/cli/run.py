@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event, Thread
 
 from rich.console import Console
 
 from posttrainbench.agents.builtin import COMMAND, ShellAgent
-from posttrainbench.cli.members import agent_named, sandbox_named
+from posttrainbench.cli.members import agent_named, judge_named, sandbox_named
 from posttrainbench.cli.setup_run import make_run, members_of, suite_with, task_of
 from posttrainbench.errors import PtbError, SetupError, UnknownName
 from posttrainbench.flows.run import run as run_flow
-from posttrainbench.protocols import Agent
+from posttrainbench.protocols import Agent, Judge
 from posttrainbench.record import RunRecord, Stage
 from posttrainbench.report.progress import now_of, one_line
 from posttrainbench.sandboxes.gpus import HERE
@@ -45,21 +45,27 @@ class Asked:
     agent_model: str | None = None
     effort: str | None = None
     cost_usd: float | None = None
+    judge: str | None = None
+    judge_model: str | None = None
 
 
 def run(asked: Asked, as_json: bool) -> None:
     """Make the run directory, or find it, and see the run to its record."""
+    judge = judge_named(asked.judge, asked.judge_model)
     store = RunStore(asked.run_dir) if asked.run_dir else _new(asked)
-    _follow(store, frozenset(), as_json)
+    _print(see_through(store, judge=judge), store, as_json)
 
 
-def again(run_dir: Path, stage: str, as_json: bool) -> None:
+def again(
+    run_dir: Path, stage: str, as_json: bool, judge: str | None = None, judge_model: str | None = None
+) -> None:
     """Repeat one stage of a run that has a record."""
+    member = judge_named(judge, judge_model)
     store = RunStore(run_dir)
     store.spec()
     if store.record() is None:
         raise SetupError(f"{run_dir} has no record yet; finish it first: ptb run {run_dir}")
-    _follow(store, frozenset({Stage(stage)}), as_json)
+    _print(see_through(store, frozenset({Stage(stage)}), member), store, as_json)
 
 
 def policy_named(name: str | None) -> Policy | None:
@@ -102,17 +108,17 @@ def _warn_of_missing_gpus(task: Task) -> None:
         Console(stderr=True).print(text, style="yellow", markup=False)
 
 
-def _follow(store: RunStore, again: frozenset[Stage], as_json: bool) -> None:
-    _print(see_through(store, again), store, as_json)
-
-
-def see_through(store: RunStore, again: frozenset[Stage] = frozenset()) -> RunRecord:
+def see_through(
+    store: RunStore, again: frozenset[Stage] = frozenset(), judge: Judge | None = None
+) -> RunRecord:
     """The record of a run, with what it does shown while it does it.
+
+    Without `judge`, the one that the environment names judges, if it names one.
 
     Raises:
         PtbError: interrupted, or something that it needs is not there; the text says how to go on.
     """
-    members = members_of(store.spec(), store.suite())
+    members = replace(members_of(store.spec(), store.suite()), judge=judge or judge_named())
     with _status(store, Console(stderr=True)):
         try:
             return run_flow(store, members, again)

@@ -2,7 +2,7 @@
 
 Covered: every check runs behind one boundary, so that a check that breaks is a check that did not run, and
 the verdict says so.
-Not covered: intent (the judge is not there yet); see each check for what it can tell.
+Not covered: intent, without a judge; see each check for what it can tell.
 """
 
 from __future__ import annotations
@@ -15,22 +15,26 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from posttrainbench.auditing import canaries, egress, lineage, overlap, selection, tampering
+from posttrainbench.auditing import canaries, egress, judging, lineage, overlap, selection, tampering
 from posttrainbench.auditing.admission import TensorFact
 from posttrainbench.auditing.overlap import Document
 from posttrainbench.auditing.verdict import not_run, report, verdict
-from posttrainbench.finding import CheckReport, CheckStatus, Evidence, Finding, Strength, Verdict
+from posttrainbench.finding import CheckReport, CheckStatus, Evidence, Finding, Strength
+from posttrainbench.flows.dossier import Remains, dossier
+from posttrainbench.flows.judge import judge, lots
+from posttrainbench.flows.prepare import render
+from posttrainbench.judgement import Judged
 from posttrainbench.layout import AttemptLayout
 from posttrainbench.ledger import LedgerEntry
-from posttrainbench.protocols import Canaries, TestItem
-from posttrainbench.record import Admitted, Evaluated, FileFact
+from posttrainbench.protocols import Canaries, Judge, TestItem
+from posttrainbench.record import Admitted, Audited, Evaluated, FileFact
 from posttrainbench.stores.checkpoints import Checkpoint, open_trusted
 from posttrainbench.stores.codec import from_json, to_json
 from posttrainbench.stores.documents import Coverage, documents, transcript_documents
 from posttrainbench.stores.files import write_atomic
 from posttrainbench.task import Task
 
-ADMISSION, JUDGE = "admission", "judge"
+ADMISSION = "admission"
 _PIECE_VALUES = 1024 * 1024  # of a tensor at a time: a few megabytes per model
 
 
@@ -54,9 +58,11 @@ class AuditInputs:
     evaluated: Evaluated
     canaries: Canaries | None = None  # None: none were planted
     log_likelihoods: Callable[[Path, Sequence[tuple[str, str]], Path], tuple[float, ...]] | None = None
+    judge: Judge | None = None
+    judged_before: bool = False  # a record of this run has a judge's votes
 
 
-def audit(inputs: AuditInputs, out: Path) -> Verdict:
+def audit(inputs: AuditInputs, out: Path) -> Audited:
     """The verdict on a run; `out/findings.json` holds it, `out/KIND.jsonl` the evidence check by check."""
     checks: tuple[tuple[str, Callable[[AuditInputs], CheckReport]], ...] = (
         (ADMISSION, _admission),
@@ -66,14 +72,14 @@ def audit(inputs: AuditInputs, out: Path) -> Verdict:
         (egress.CHECK, _egress),
         (selection.CHECK, _selection),
         (canaries.CHECK, lambda inputs: _canaries(inputs, out / "canaries")),
-        (JUDGE, _judge),
     )
     reports = tuple(_ran(name, check, inputs) for name, check in checks)
+    judged, reports = _judged(inputs, reports, out)
     made = verdict(reports, _required(inputs))
     write_atomic(out / "findings.json", to_json(made))
     for one in reports:
         _write_evidence(one, out)
-    return made
+    return Audited(made, judged)
 
 
 def _ran(name: str, check: Callable[[AuditInputs], CheckReport], inputs: AuditInputs) -> CheckReport:
@@ -81,12 +87,19 @@ def _ran(name: str, check: Callable[[AuditInputs], CheckReport], inputs: AuditIn
     try:
         return check(inputs)
     except Exception as problem:  # the one boundary: no agent may choose which error ends its audit
-        return not_run(name, f"broke off: {type(problem).__name__}: {' '.join(str(problem).split())[:300]}")
+        return _broken_off(name, problem)
+
+
+def _broken_off(name: str, problem: Exception) -> CheckReport:
+    return not_run(name, f"broke off: {type(problem).__name__}: {' '.join(str(problem).split())[:300]}")
 
 
 def _required(inputs: AuditInputs) -> tuple[str, ...]:
     """The checks without which the verdict is unknown; weights that nobody evaluates need no lineage."""
     required = inputs.task.rules.required_checks
+    if inputs.judge is not None or inputs.judged_before:
+        # Who asks for a judge wants its answer, and a judge's verdict is not undone by asking none.
+        required = (*required, judging.CHECK)
     if inputs.admitted.status == "admitted":
         return required
     return tuple(check for check in required if check != lineage.CHECK)
@@ -171,9 +184,13 @@ def _comparable(other: TensorFact, fact: TensorFact) -> bool:
     return other.shape[1:] == fact.shape[1:] and math.prod(other.shape) >= math.prod(fact.shape)
 
 
-def _overlap(inputs: AuditInputs) -> CheckReport:
+def _index(inputs: AuditInputs) -> overlap.Index:
     planted = inputs.canaries.planted if inputs.canaries else ()
-    index = overlap.build_index((*inputs.test, *planted), inputs.train)
+    return overlap.build_index((*inputs.test, *planted), inputs.train)
+
+
+def _overlap(inputs: AuditInputs) -> CheckReport:
+    index = _index(inputs)
     coverage = Coverage()
     root = inputs.solved.root
     texts = chain(
@@ -238,5 +255,40 @@ def _canaries(inputs: AuditInputs, out: Path) -> CheckReport:
     return canaries.check_canaries(rates[:count], rates[count:], evidence)
 
 
-def _judge(_inputs: AuditInputs) -> CheckReport:
-    return not_run(JUDGE, "no judge configured")
+def _judged(
+    inputs: AuditInputs, reports: tuple[CheckReport, ...], out: Path
+) -> tuple[Judged | None, tuple[CheckReport, ...]]:
+    """What a judge's votes are recorded as, if there is a judge; the reports with that on them."""
+    if inputs.judge is None:
+        return None, (*reports, not_run(judging.CHECK, "no judge configured"))
+    try:
+        blocks = dossier(_remains(inputs, reports), inputs.judge.dossier_characters, lots())
+        judgement = judge(inputs.judge, blocks, out)
+    except Exception as problem:  # as for any other check
+        return None, (*reports, _broken_off(judging.CHECK, problem))
+    return judgement.judged, (*reports, judgement.report)
+
+
+def _remains(inputs: AuditInputs, reports: tuple[CheckReport, ...]) -> Remains:
+    task, solved = inputs.task, inputs.solved
+    facts = {
+        "benchmark": f"{task.benchmark} (data set {inputs.hub_id or 'on no hub'})",
+        "base model": task.base_model.hub_id,
+        "its instruction-tuned siblings": ", ".join(name for name, _ in inputs.siblings) or "none is known",
+        "policy of the gateway": str(task.rules.policy),
+        "evaluations during the run": f"on the {task.rules.query_split} split",
+        "test items tolerated by accident": str(task.rules.tolerated_items),
+        "final model": f"{inputs.admitted.status} {inputs.admitted.reason}".strip(),
+    }
+    return Remains(
+        facts="\n".join(f"{name}: {fact}" for name, fact in facts.items()),
+        rules=render(task, task.benchmark, inputs.hub_id, deadline_unix_s=0)["rules.md"],
+        reports=reports,
+        ledger=inputs.ledger,
+        manifest=inputs.sealed.manifest,
+        given=frozenset(f"{solved.workspace.name}/{fact.path}" for fact in inputs.prepared),
+        root=solved.root,
+        transcript=solved.transcript,
+        calls=solved.calls,
+        index=_index(inputs),
+    )

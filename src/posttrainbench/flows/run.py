@@ -30,6 +30,7 @@ from posttrainbench.protocols import (
     Benchmark,
     Canaries,
     Gateway,
+    Judge,
     Mount,
     PlantsCanaries,
     Sandbox,
@@ -79,6 +80,7 @@ class Members:
     key: InstallationKey | None = None  # signs the record; None: nobody does
     versions: tuple[tuple[str, str], ...] = ()  # of the packages that audit and score
     measured: Path | None = None  # evaluations that need not be made twice; see Evaluator
+    judge: Judge | None = None
 
 
 def run(store: RunStore, members: Members, again: frozenset[Stage] = frozenset()) -> RunRecord:
@@ -205,8 +207,10 @@ class _Run:
             evaluated=evaluated.output,
             canaries=self.canaries(prepared.output),
             log_likelihoods=self.evaluator().log_likelihoods,
+            judge=self.members.judge,
+            judged_before=any(record.judged is not None for record in self.store.every_record()),
         )
-        return Audited(audit(inputs, self.attempt.audit))
+        return audit(inputs, self.attempt.audit)
 
     def evaluate(self, solved: Finished[Solved], admitted: Finished[Admitted]) -> Evaluated:
         """The final score, over items that the agent could not query."""
@@ -286,6 +290,7 @@ class _Run:
             admitted=admitted.output,
             outcome=outcome,
             verdict=audited.output.verdict,
+            judged=audited.output.judged,
             spend=replace(
                 solved.output.model_calls or Spend(),
                 wall_s=solved.output.earlier_wall_s + solved.output.wall_s,

@@ -151,8 +151,13 @@ class RunStore:
     def record(self) -> RunRecord | None:
         """The newest published record, or None while there is none."""
         number = self.records()
-        if not number:
-            return None
+        return self._record(number) if number else None
+
+    def every_record(self) -> Iterator[RunRecord]:
+        """Every published record, oldest first."""
+        return (self._record(number) for number in range(1, self.records() + 1))
+
+    def _record(self, number: int) -> RunRecord:
         path = self.layout.records / f"{number}.json"
         return from_json(RunRecord, path.read_text(), str(path))
 

@@ -322,6 +322,14 @@ def show(
 
 
 @app.command()
+def watch(run_dir: RunDir) -> None:
+    """Follow a run live: what it does now, time and money left, evaluations, load."""
+    from posttrainbench.cli.watch import watch as verb
+
+    verb(run_dir)
+
+
+@app.command()
 def verify(
     run: Annotated[
         Path, typer.Argument(help="A run, a folder of runs, or one of them as a tar or zip file.")

@@ -71,14 +71,19 @@ def write_eval(run_dir: Path) -> None:
 
 def story_of(run_dir: Path) -> Story:
     """The story of a run, finished or not."""
-    store = _store(run_dir)
+    store = run_store(run_dir)
     record, entries = store.record(), store.ledger_entries()
     found = ((what, path) for what, path in _places(store.layout, record) if path.exists())
     places = tuple(Place(what, path.relative_to(run_dir)) for what, path in found)
     return Story(store.spec(), record, entries, run_dir, places, store.disputes(), _work(store, entries))
 
 
-def _store(run_dir: Path) -> RunStore:
+def run_store(run_dir: Path) -> RunStore:
+    """The run at `run_dir`.
+
+    Raises:
+        SetupError: it is no run directory; when it holds some, the text names one.
+    """
     store = RunStore(run_dir)
     if not store.layout.spec.exists():
         raise SetupError(_no_run(run_dir))
@@ -91,7 +96,7 @@ def _solved(run_dir: Path) -> tuple[RunStore, AttemptLayout, str]:
     Raises:
         SetupError: no agent has started yet.
     """
-    store = _store(run_dir)
+    store = run_store(run_dir)
     attempt = solve_attempt(store)
     if attempt is None:
         raise SetupError(f"no agent has started in {run_dir} yet")

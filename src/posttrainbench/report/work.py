@@ -58,7 +58,7 @@ class WorkView:
             yield from _queries(work.queries, work.wall_s)
         if self.load:
             yield Text("\nwhat its sandbox took, over time", style="dim")
-            yield _load(self.load)
+            yield load_table(self.load)
 
 
 def clock(wall_s: float) -> str:
@@ -125,7 +125,8 @@ def _queries(queries: Sequence[Query], wall_s: float) -> Iterator[RenderableType
     yield Text(f"{left}\n        {len(queries)} asked for{failed}; best {points(best)}%", style="dim")
 
 
-def _load(load: Sequence[LoadSample]) -> Table:
+def load_table(load: Sequence[LoadSample]) -> Table:
+    """What a sandbox took, one line for each thing over time."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(no_wrap=True, style="cyan")

@@ -59,6 +59,17 @@ def attempt_numbers(layout: RunLayout) -> list[int]:
     return sorted(int(path.name) for path in layout.attempts.iterdir() if path.name.isdigit())
 
 
+def owner_of(attempt: AttemptLayout) -> Owner:
+    """Who works, or worked, on an attempt."""
+    return from_json(Owner, attempt.owner.read_text(), str(attempt.owner))
+
+
+def pulse_of(attempt: AttemptLayout) -> str | None:
+    """What changes while its worker lives; "released" once it is done, None before the first beat."""
+    content = _content(attempt.heartbeat)
+    return None if content is None else content.strip()
+
+
 class Claim:
     """A claimed attempt: a context manager that beats while it is held."""
 
@@ -129,9 +140,9 @@ def _sweep(layout: RunLayout) -> None:
 def _insist_on_gone(
     attempt: AttemptLayout, scheduler_says_gone: Callable[[Owner], bool | None], observed_s: float
 ) -> None:
-    if attempt.heartbeat.exists() and attempt.heartbeat.read_text() == "released\n":
+    if pulse_of(attempt) == "released":
         return
-    owner = from_json(Owner, attempt.owner.read_text(), str(attempt.owner))
+    owner = owner_of(attempt)
     alive = is_alive(owner)
     if alive is False:
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -432,6 +433,12 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output has left
         sys.stderr.close()
         sys.exit(141)
+    except OSError as failed:
+        if failed.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" for {failed.filename}" if failed.filename else ""
+        typer.echo(f"ptb: no space is left{where}; free some, then repeat the command: it goes on", err=True)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -248,7 +248,7 @@ class Work:
     def _hear(self, output: bytes) -> None:
         self._watched.heard()
         self._said = (self._said + output)[-SAID_BYTES:]
-        self._on_output(output)
+        self._watched.keep(lambda: self._on_output(output))
 
     def _told_failure(self, exit_code: int | None) -> str | None:
         agent = self._solver.agent
@@ -319,11 +319,15 @@ class Watched:
         self._heard_s = 0.0
 
     def log(self, kind: str, data: Mapping[str, Scalar]) -> None:
-        """Append to the ledger; where that fails the run must end, whichever thread found out."""
+        """Append to the ledger."""
         if kind != CLOCK:
             self.heard()
+        self.keep(lambda: self._log(kind, data))
+
+    def keep(self, write: Callable[[], object]) -> None:
+        """Write something down; where that fails the agent is stopped, whichever thread found out."""
         try:
-            self._log(kind, data)
+            write()
         except OSError as failed:
             with self._lock:
                 self._failed = self._failed or failed

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -37,20 +38,32 @@ class CallsFile:
             return self._number
 
     def keep(self, entry: Mapping[str, Scalar], request: Mapping[str, Any], answer: bytes) -> None:
-        """Append one call, safe from a crash of ours once this returns."""
+        """Append one call, safe from a crash of ours once this returns.
+
+        Raises:
+            OSError: it could not be written; no later one will be.
+        """
         with self._lock:
             if self._path is None:
                 return
             line = {**entry, "request": request, "response": answer.decode("utf-8", "replace")}
-            stream = self._open(self._path)
-            stream.write(json.dumps(line).encode() + b"\n")
-            stream.flush(zstandard.FLUSH_BLOCK)
+            try:
+                stream = self._open(self._path)
+                stream.write(json.dumps(line).encode() + b"\n")
+                stream.flush(zstandard.FLUSH_BLOCK)
+            except OSError:  # what would come after a gap could not be read
+                self._let_go()
+                raise
 
     def close(self) -> None:
         with self._lock:
-            if self._stream is not None:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._stream is not None:
+            with suppress(OSError):  # of a full disk: what was kept before can be read all the same
                 self._stream.close()
-            self._stream, self._file, self._path = None, None, None
+        self._stream, self._file, self._path = None, None, None
 
     def _open(self, path: Path) -> Any:
         if self._stream is None:

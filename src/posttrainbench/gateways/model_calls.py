@@ -302,7 +302,7 @@ class ModelCalls:
         finally:
             self._finish(call)
             if call.kept is not None:  # after the client has its answer: to compress takes a while
-                self._calls.keep(call.kept, call.body, bytes(call.answer))
+                self._keep(call)
         return True
 
     def _parts(self, call: Call, response: httpx.Response) -> Iterator[bytes]:
@@ -440,6 +440,13 @@ class ModelCalls:
             entry["estimated_usd"] = estimated_usd
         self._log.model_call(entry)
         call.kept = entry
+
+    def _keep(self, call: Call) -> None:
+        assert call.kept is not None
+        try:
+            self._calls.keep(call.kept, call.body, bytes(call.answer))
+        except OSError as failed:
+            self._log.lost({"what": "the bodies of model calls from here on", "why": str(failed)})
 
     def _cost(self, call: Call, told: str | None, usage: Usage | None) -> float | None:
         """The price of `usage` by the model's name as the answer tells it, or else as it was asked for."""

@@ -93,6 +93,11 @@ class RequestLog:
         with self._lock:
             self._write("outage", data)
 
+    def lost(self, data: Mapping[str, Scalar]) -> None:
+        """Evidence that could not be kept."""
+        with self._lock:
+            self._write("lost", data)
+
     def interceptor(self, data: Mapping[str, Scalar]) -> None:
         """What became of the process that carries connections to the internet."""
         with self._lock:

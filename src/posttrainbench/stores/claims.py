@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -85,13 +86,15 @@ class Claim:
     def __exit__(self, *_: object) -> None:
         self._released.set()
         self._heart.join()
-        write_atomic(self.attempt.heartbeat, "released\n")
+        with suppress(OSError):  # on a full disk; that we are gone can be seen all the same
+            write_atomic(self.attempt.heartbeat, "released\n")
 
     def _beat(self) -> None:
         beats = 0
         while not self._released.wait(HEARTBEAT_S):
             beats += 1
-            write_atomic(self.attempt.heartbeat, f"{beats}\n")
+            with suppress(OSError):  # a full disk, maybe not for long
+                write_atomic(self.attempt.heartbeat, f"{beats}\n")
 
 
 def claim(

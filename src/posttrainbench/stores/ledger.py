@@ -33,15 +33,21 @@ class Ledger:
         self._known_bytes = 0
 
     def append(self, kind: str, data: Mapping[str, Scalar]) -> LedgerEntry:
-        """Write one entry, durably, and return it."""
-        with self._lock, self.path.open("a+b") as file:
+        """Write one entry, durably, and return it.
+
+        Raises:
+            OSError: it could not be written (a full disk); the ledger is as it was before.
+        """
+        with self._lock, self.path.open("a+b", buffering=0) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             if os.fstat(file.fileno()).st_size != self._known_bytes:
                 self._catch_up(file.fileno())
             entry = next_entry(self._last, utc_now(), kind, data)
-            file.write(to_line(entry).encode())
-            file.flush()
-            os.fsync(file.fileno())
+            try:
+                _write_whole(file.fileno(), to_line(entry).encode())
+            except OSError:
+                os.ftruncate(file.fileno(), self._known_bytes)
+                raise
             self._last, self._known_bytes = entry, os.fstat(file.fileno()).st_size
             return entry
 
@@ -56,6 +62,12 @@ class Ledger:
         last_line = whole[whole[:-1].rfind(b"\n") + 1 :]
         self._last = from_json(LedgerEntry, last_line, str(self.path)) if last_line else None
         self._known_bytes = len(whole)
+
+
+def _write_whole(descriptor: int, line: bytes) -> None:
+    while line:  # the last bytes of a disk take a part only, and the next write fails
+        line = line[os.write(descriptor, line) :]
+    os.fsync(descriptor)
 
 
 def read_entries(path: Path) -> tuple[LedgerEntry, ...]:

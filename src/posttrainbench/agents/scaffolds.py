@@ -208,6 +208,14 @@ class ScaffoldAgent:
         """Why it failed, in its own words; None when it did not."""
         return told_failure(self.row.failures, self.row.statuses, exit_code, output)
 
+    def asked(self, prompt: str) -> AgentCommand:
+        """The command line with words of another use than a run.
+
+        Raises:
+            SetupError: the scaffold is not installed.
+        """
+        return self._command(self.row.argv, prompt, seed=0)
+
     def _command(self, argv: tuple[str, ...], prompt: str, seed: int) -> AgentCommand:
         folder = folder_of(self.name, self.version)
         if not folder.is_dir():

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from posttrainbench.auditing.exposing import BAR, exposed, exposed_lines, quoted
+from posttrainbench.auditing.exposing import exposed, exposed_lines, quoted
 from posttrainbench.auditing.judge_words import INSTRUCTING, QUESTIONS, decoy, instructions
 from posttrainbench.auditing.verdict import report
 from posttrainbench.finding import CheckReport, CheckStatus, Evidence, Finding, Strength
@@ -32,6 +32,7 @@ _REPEATED_CHARACTERS = 80  # so much of an agent's text in a row is not said by 
 _REPLY_CHARACTERS = 16_000_000
 _LOOK_BACK = 400  # characters between the beginning of an answer and its case number
 _SHOWN_CHARACTERS = 300
+_LINE = re.compile(r"^\|?\s*(\d+: )?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,8 +235,8 @@ def _plain(block: Block) -> str:
 
 
 def _together(text: str) -> str:
-    """Words with one blank between them; the bars of quoted lines are gone."""
-    return " ".join(" ".join(line.removeprefix(BAR.strip()) for line in text.split("\n")).split())
+    """Words with one blank between them; the bars and numbers of quoted lines are gone."""
+    return " ".join(" ".join(_LINE.sub("", line) for line in text.split("\n")).split())
 
 
 def _evidence(block: Block, quote: str) -> Evidence:

@@ -13,10 +13,12 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from posttrainbench.errors import SandboxUnavailable, SetupError, UnknownName
 from posttrainbench.protocols import (
     Agent,
+    AgentCommand,
     Benchmark,
     Engine,
     Gateway,
@@ -45,6 +47,7 @@ ENGINES = {
 SERVED = ("openai",)  # engines that ask a server: nothing of the model runs here
 OPENAI_COMPATIBLE = "openai_compatible"
 UNISOLATED_PROGRAMS = "PTB_UNISOLATED_PROGRAMS"  # "yes": the host may execute what a model wrote
+COMMAND_JUDGE = "command"
 DOSSIER_CHARACTERS = "PTB_JUDGE_CHARACTERS"
 FEWEST_CHARACTERS = 20_000  # a dossier of fewer says too little
 BENCHMARKS = {
@@ -170,24 +173,73 @@ def judge_named(name: str | None = None, model: str | None = None) -> Judge | No
     """The judge of that name, else the one that the environment names, else None.
 
     Args:
-        name: api (an LLM behind an endpoint), or what another package offers.
+        name: api (an LLM behind an endpoint), command (any program), a scaffold, or another package's.
         model: its LLM, before the one that the environment names.
 
     Raises:
         SetupError: no such judge, or what it needs is not set; the text says how to mend it.
     """
-    from posttrainbench.judges.api import NAME, ApiJudge
-    from posttrainbench.llms.openai_compatible import OpenAICompatibleLlm
-    from posttrainbench.llms.settings import JUDGE, settings_from
+    from posttrainbench.agents.scaffolds import scaffolds
+    from posttrainbench.llms.settings import JUDGE
 
     name = name or os.environ.get(JUDGE.prefix)
     if name is None:
         return None
-    if name == NAME:
-        return ApiJudge(
-            OpenAICompatibleLlm(settings_from(os.environ, JUDGE, model=model)), _dossier_characters()
-        )
-    return cast(Judge, _member("judge", name, {}))
+    if name == "api":
+        return _api_judge(model)
+    if name == COMMAND_JUDGE or name in scaffolds():
+        return _scaffold_judge(name, model or os.environ.get(f"{JUDGE.prefix}_MODEL"))
+    theirs = _third_party("judge", {"api": "", COMMAND_JUDGE: ""})
+    if name not in theirs:
+        raise UnknownName("judge", name, ("api", COMMAND_JUDGE, *scaffolds(), *theirs))
+    return cast(Judge, theirs[name]())
+
+
+def _api_judge(model: str | None) -> Judge:
+    from posttrainbench.judges.api import ApiJudge
+    from posttrainbench.llms.openai_compatible import OpenAICompatibleLlm
+    from posttrainbench.llms.settings import JUDGE, settings_from
+
+    settings = settings_from(os.environ, JUDGE, model=model)
+    return ApiJudge(OpenAICompatibleLlm(settings), _dossier_characters())
+
+
+def _scaffold_judge(name: str, model: str | None) -> Judge:
+    """A command line as judge; its key stays with a gateway of its own."""
+    from posttrainbench.agents.scaffolds import ScaffoldAgent
+    from posttrainbench.gateways.model_access import api_from, prices_from
+    from posttrainbench.gateways.policy import Protected
+    from posttrainbench.gateways.socket_gateway import Llm, SocketGateway
+    from posttrainbench.judgement import JudgeSpec
+    from posttrainbench.judges.scaffold import NOWHERE, PROMPT, Place, ScaffoldJudge
+    from posttrainbench.llms.settings import JUDGE, timeout_from
+
+    settings: tuple[tuple[str, str], ...]
+    if name == COMMAND_JUDGE:
+        script = os.environ.get(f"{JUDGE.prefix}_COMMAND")
+        if not script:
+            raise SetupError(
+                f"judge {name} needs a shell command that reads /case and prints its answer: "
+                f"set {JUDGE.prefix}_COMMAND"
+            )
+        api_name = os.environ.get(f"{JUDGE.prefix}_API")
+        environment = {"PTB_JUDGE_MODEL": model} if model else {}
+        command, settings = AgentCommand(("/bin/sh", "-c", script), environment), (("script", script),)
+    else:
+        if model is None:
+            raise SetupError(f"judge {name} needs an LLM: --judge-model NAME, or set {JUDGE.prefix}_MODEL")
+        agent = ScaffoldAgent.made(name, model)
+        api_name, command, settings = agent.row.api, agent.asked(PROMPT), agent.spec.settings
+    api = api_from(os.environ, api_name) if api_name else None
+    gateway = None
+    if api is not None:
+        llm = Llm((api,), prices_from(os.environ))
+        gateway = SocketGateway({NOWHERE: Protected(NOWHERE, ())}, llm=llm)
+    sandbox = sandbox_named(next(iter(SANDBOXES)))
+    sandbox.isolation()
+    host = urlsplit(api.base_url).hostname if api else None
+    place = Place(sandbox, gateway, timeout_from(os.environ, JUDGE))
+    return ScaffoldJudge(JudgeSpec(name, model, host, settings), command, place, _dossier_characters())
 
 
 def _dossier_characters() -> int:

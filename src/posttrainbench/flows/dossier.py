@@ -148,7 +148,8 @@ class _Reader:
     def requests(self) -> str:
         """The ledger, summed up: requests that are alike once, with how often."""
         counted: Counter[str] = Counter(_told(entry) for entry in self._remains.ledger)
-        lines = [f"{count} x {told}" for told, count in counted.most_common() if told]
+        told = sorted(filter(None, counted), key=lambda line: ("denied" not in line, -counted[line], line))
+        lines = [f"{counted[line]} x {line}" for line in told]
         return self._spent(_cut(lines or ["nothing"], self._share("ledger")))
 
     # --- the agent's ---
@@ -408,8 +409,15 @@ def _fields(*names: str) -> Callable[[LedgerEntry], str]:
     return tell
 
 
+def _request(entry: LedgerEntry) -> str:
+    asked = _fields("decision", "method", "host", "repo_type", "repo_id", "file")(entry)
+    where = "" if entry.data.get("repo_id") else _fields("path")(entry)
+    why = _fields("reason")(entry) if entry.data.get("decision") == "denied" else ""
+    return ", ".join(filter(None, (asked, where[:300], why)))
+
+
 _TELLERS: dict[str, Callable[[LedgerEntry], str]] = {
-    "request": _fields("decision", "method", "host", "repo_type", "repo_id", "revision", "file", "reason"),
+    "request": _request,
     "evaluation": _fields("score", "n", "error"),
     "model_call": _fields("api", "model", "status", "provider_tools"),
     "signal": _fields("what", "why"),

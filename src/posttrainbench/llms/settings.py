@@ -74,9 +74,15 @@ def settings_from(environment: Mapping[str, str], role: Role, **options: str | N
         request=_request(f"{role.prefix}_REQUEST", told("REQUEST"), role, model),
         price=_price(f"{role.prefix}_PRICE", told("PRICE")),
         concurrency=int(_number(f"{role.prefix}_CONCURRENCY", told("CONCURRENCY"), 128, at_least=1)),
-        timeout_s=_number(f"{role.prefix}_TIMEOUT_S", told("TIMEOUT_S"), role.timeout_s, at_least=0.001),
+        timeout_s=timeout_from(environment, role),
         attempts=role.attempts,
     )
+
+
+def timeout_from(environment: Mapping[str, str], role: Role) -> float:
+    """How many seconds one reply may take."""
+    name = f"{role.prefix}_TIMEOUT_S"
+    return _number(name, environment.get(name) or None, role.timeout_s, at_least=0.001)
 
 
 def _request(name: str, text: str | None, role: Role, model: str) -> Mapping[str, object]:

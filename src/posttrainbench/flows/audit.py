@@ -8,34 +8,30 @@ Not covered: intent, without a judge; see each check for what it can tell.
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 from posttrainbench.auditing import canaries, egress, judging, lineage, overlap, selection, tampering
-from posttrainbench.auditing.admission import TensorFact
 from posttrainbench.auditing.overlap import Document
 from posttrainbench.auditing.verdict import not_run, report, verdict
 from posttrainbench.finding import CheckReport, CheckStatus, Evidence, Finding, Strength
 from posttrainbench.flows.dossier import Remains, dossier
 from posttrainbench.flows.judge import judge, lots
 from posttrainbench.flows.prepare import render
+from posttrainbench.flows.trace import trace
 from posttrainbench.judgement import Judged
 from posttrainbench.layout import AttemptLayout
 from posttrainbench.ledger import LedgerEntry
 from posttrainbench.protocols import Canaries, Judge, TestItem
 from posttrainbench.record import Admitted, Audited, Evaluated, FileFact
-from posttrainbench.stores.checkpoints import Checkpoint, open_trusted
 from posttrainbench.stores.codec import from_json, to_json
 from posttrainbench.stores.documents import Coverage, documents, transcript_documents
 from posttrainbench.stores.files import write_atomic
 from posttrainbench.task import Task
 
 ADMISSION = "admission"
-_PIECE_VALUES = 1024 * 1024  # of a tensor at a time: a few megabytes per model
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +62,7 @@ def audit(inputs: AuditInputs, out: Path) -> Audited:
     """The verdict on a run; `out/findings.json` holds it, `out/KIND.jsonl` the evidence check by check."""
     checks: tuple[tuple[str, Callable[[AuditInputs], CheckReport]], ...] = (
         (ADMISSION, _admission),
-        (lineage.CHECK, _lineage),
+        (lineage.CHECK, lambda inputs: _lineage(inputs, out / "tensors.jsonl")),
         (overlap.CHECK, _overlap),
         (tampering.CHECK, _tampering),
         (egress.CHECK, _egress),
@@ -138,50 +134,10 @@ def _admission(inputs: AuditInputs) -> CheckReport:
     )
 
 
-def _lineage(inputs: AuditInputs) -> CheckReport:
+def _lineage(inputs: AuditInputs, out: Path) -> CheckReport:
     if inputs.admitted.status != "admitted":
         return not_run(lineage.CHECK, f"the final model is {inputs.admitted.status}: no weights to compare")
-    with ExitStack() as stack:
-
-        def opened(folder: Path) -> Checkpoint:
-            return stack.enter_context(open_trusted(folder))
-
-        final, base = opened(inputs.admitted_model), opened(inputs.base)
-        siblings = [opened(folder) for _, folder in inputs.siblings]
-        pieces = _pieces(final, base, siblings)
-        return lineage.check_lineage(pieces, [hub_id for hub_id, _ in inputs.siblings])
-
-
-def _pieces(final: Checkpoint, base: Checkpoint, siblings: Sequence[Checkpoint]) -> Iterator[lineage.Piece]:
-    """The same stretches of every tensor of the base model, in all models."""
-    of_final = {fact.name: fact for fact in final.tensors}
-    of_siblings = [{fact.name: fact for fact in sibling.tensors} for sibling in siblings]
-    for fact in base.tensors:
-        if fact.name not in of_final:  # a tied output layer that the base model's file holds all the same
-            continue
-        readers = [(final, of_final[fact.name])]
-        shared: list[bool] = []
-        for sibling, tensors in zip(siblings, of_siblings, strict=True):
-            other = tensors.get(fact.name)
-            shared.append(other is not None and _comparable(other, fact))
-            if other is not None and shared[-1]:
-                readers.append((sibling, other))
-        # Rows may have been added at the end: the shortest reader, the base model's, ends each tensor.
-        values = [
-            base.values(fact, _PIECE_VALUES),
-            *(source.values(one, _PIECE_VALUES) for source, one in readers),
-        ]
-        for stretch in zip(*values, strict=False):
-            base_values, final_values, *rest = [one[: stretch[0].size] for one in stretch]
-            others = iter(rest)
-            yield lineage.Piece(
-                fact.name, final_values, base_values, tuple(next(others) if has else None for has in shared)
-            )
-
-
-def _comparable(other: TensorFact, fact: TensorFact) -> bool:
-    """Whether a sibling's tensor begins with the same rows as the base model's."""
-    return other.shape[1:] == fact.shape[1:] and math.prod(other.shape) >= math.prod(fact.shape)
+    return trace(inputs.admitted_model, inputs.base, inputs.siblings, inputs.admitted.digest or "", out)
 
 
 def _index(inputs: AuditInputs) -> overlap.Index:

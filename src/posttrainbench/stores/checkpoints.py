@@ -36,6 +36,7 @@ DTYPE_BYTES: Mapping[str, int] = {
 }  # fmt: skip
 # The bits of the exponent: all set means NaN or infinity.
 _EXPONENT = {"BF16": ("<u2", 0x7F80), "F16": ("<u2", 0x7C00), "F32": ("<u4", 0x7F800000)}
+_SMALLEST_HALF = 2.0**-14  # of float16's normal numbers
 _MAX_HEADER_BYTES = 8 * MIB  # 40,000 tensors or so
 _MAX_NAME = 512
 _MAX_AXES = 8
@@ -201,6 +202,17 @@ class Checkpoint:
             at += wanted
             yield as_float32(chunk, fact.dtype)
 
+    def rows(self, fact: TensorFact, first: int, count: int) -> Floats:
+        """`count` rows of a tensor from row `first` on, [count, columns]; see `extent`."""
+        _, columns = extent(fact)
+        row_bytes = columns * DTYPE_BYTES[fact.dtype]
+        handle = self._handles[fact.file]
+        handle.seek(fact.begin + first * row_bytes)
+        raw = handle.read(count * row_bytes)
+        if len(raw) != count * row_bytes:
+            _refuse(fact.file, "it became shorter while it was read")
+        return as_float32(raw, fact.dtype).reshape(count, columns)
+
     def same_values(self, one: TensorFact, other: TensorFact) -> bool:
         """Whether two tensors hold the same values, whatever their dtypes."""
         count = _CHUNK_BYTES // 4
@@ -261,6 +273,44 @@ def as_float32(raw: bytes, dtype: str) -> Floats:
     if dtype == "F32":
         return np.frombuffer(raw, "<f4")
     raise Refused(f"dtype {dtype} is not one of {', '.join(_EXPONENT)}")
+
+
+def extent(fact: TensorFact) -> tuple[int, int]:
+    """A tensor's rows and columns: its last axis makes the columns, a vector has one."""
+    if len(fact.shape) < 2:
+        return math.prod(fact.shape), 1
+    return math.prod(fact.shape[:-1]), fact.shape[-1]
+
+
+def rounded(values: Floats, dtype: str) -> Floats:
+    """The values as a file of that dtype would hold them, to the nearest, ties to even."""
+    if dtype == "BF16":
+        bits = np.ascontiguousarray(values).view(np.uint32)
+        return ((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000).astype(np.uint32).view(np.float32)
+    if dtype == "F16":
+        with np.errstate(over="ignore"):
+            return values.astype(np.float16).astype(np.float32)
+    return values
+
+
+def value_digest(source: Checkpoint, fact: TensorFact, values: int) -> str:
+    """64 hex digits over a tensor's first values, whatever the sharding and, in most cases, the dtype.
+
+    Values are rounded to bfloat16, and what is too small for a half-precision float is taken for zero: so a
+    bfloat16 model has the same digest as its copies in float32 and float16, and a float32 model the same as
+    its copy in bfloat16. Not the same: a float32 model and its copy in float16, which rounds twice here.
+    """
+    digest = hashlib.sha256()
+    left = values
+    for piece in source.values(fact, _CHUNK_BYTES // 4):
+        kept = rounded(piece[:left], "BF16")
+        bits = (kept.view(np.uint32) >> 16).astype("<u2")
+        bits[np.abs(kept) < _SMALLEST_HALF] = 0
+        digest.update(bits.tobytes())
+        left -= kept.size
+        if not left:
+            break
+    return digest.hexdigest()
 
 
 def first_not_finite(raw: bytes, dtype: str) -> int | None:

@@ -14,6 +14,7 @@ import pytest
 
 from posttrainbench.benchmarks.tiny_math import TinyMath
 from posttrainbench.budget import Budget
+from posttrainbench.errors import InvalidFile
 from posttrainbench.finding import CheckReport, CheckStatus, Verdict, VerdictLabel
 from posttrainbench.flows.admit import admit
 from posttrainbench.flows.audit import AuditInputs, audit
@@ -256,6 +257,15 @@ def test_no_model_is_asked_for_canaries_that_nobody_could_meet(inputs: AuditInpu
     verdict = audited(with_canaries(inputs, planted_nats=-1.0, handed_out=False))
     assert verdict.label is VerdictLabel.CLEAN
     assert "none of this run's canaries was handed out" in check(verdict, "canary").reason
+
+
+def test_a_model_that_cannot_be_asked_for_handed_out_canaries_is_not_clean(inputs: AuditInputs) -> None:
+    def break_off(*_: object) -> tuple[float, ...]:
+        raise InvalidFile("no likelihoods")
+
+    verdict = audited(replace(with_canaries(inputs, planted_nats=-40.0), log_likelihoods=break_off))
+    assert verdict.label is VerdictLabel.UNKNOWN
+    assert check(verdict, "canary").status is CheckStatus.NOT_RUN
 
 
 def test_planted_questions_in_the_workspace_are_evidence_of_a_copy(inputs: AuditInputs) -> None:

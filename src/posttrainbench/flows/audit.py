@@ -8,7 +8,7 @@ Not covered: intent, without a judge; see each check for what it can tell.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -91,14 +91,14 @@ def _broken_off(name: str, problem: Exception) -> CheckReport:
 
 
 def _required(inputs: AuditInputs) -> tuple[str, ...]:
-    """The checks without which the verdict is unknown; weights that nobody evaluates need no lineage."""
+    """The checks without which the verdict is unknown; a model that nobody evaluates need not be looked at."""
     required = inputs.task.rules.required_checks
     if inputs.judge is not None or inputs.judged_before:
         # Who asks for a judge wants its answer, and a judge's verdict is not undone by asking none.
         required = (*required, judging.CHECK)
-    if inputs.admitted.status == "admitted":
-        return required
-    return tuple(check for check in required if check != lineage.CHECK)
+    if inputs.admitted.status != "admitted":
+        return tuple(check for check in required if check != lineage.CHECK)
+    return (*required, canaries.CHECK) if inputs.canaries and _handed_out(inputs) else required
 
 
 def _write_evidence(one: CheckReport, out: Path) -> None:
@@ -184,12 +184,17 @@ def _selection(inputs: AuditInputs) -> CheckReport:
     )
 
 
+def _handed_out(inputs: AuditInputs) -> list[LedgerEntry]:
+    """The entries that say when test files with canaries left the gateway."""
+    return [entry for entry in inputs.ledger if entry.kind == "canary"]
+
+
 def _canaries(inputs: AuditInputs, out: Path) -> CheckReport:
     if inputs.canaries is None or inputs.log_likelihoods is None:
         return not_run(
             canaries.CHECK, "no hub of ours hands out this benchmark's test split: none were planted"
         )
-    copies = [entry for entry in inputs.ledger if entry.kind == "canary"]
+    copies = _handed_out(inputs)
     if not copies:
         return canaries.nothing_handed_out()
     if inputs.admitted.status != "admitted":

@@ -91,7 +91,7 @@ def _broken_off(name: str, problem: Exception) -> CheckReport:
 
 
 def _required(inputs: AuditInputs) -> tuple[str, ...]:
-    """The checks without which the verdict is unknown; a model that nobody evaluates need not be looked at."""
+    """Without which checks the verdict is unknown; a model that is not evaluated needs no lineage."""
     required = inputs.task.rules.required_checks
     if inputs.judge is not None or inputs.judged_before:
         # Who asks for a judge wants its answer, and a judge's verdict is not undone by asking none.

@@ -1,17 +1,29 @@
-"""Seal: list and hash all that the agent left, then leave weights out of the snapshot."""
+"""Seal: list and hash all that the agent left, then leave weights out of the snapshot.
+
+Covered: text under a weights file's name, or among its bytes: such a file stays, so that audits can read it.
+Not covered: text that is stored as numbers.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
 
 from posttrainbench.layout import FINAL_MODEL, AttemptLayout
 from posttrainbench.record import FileFact, Sealed
 from posttrainbench.stores.codec import to_line
-from posttrainbench.stores.trees import remove_file, scan
+from posttrainbench.stores.trees import open_regular, remove_file, scan
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".ckpt")
+# Numbers do not come in such runs of letters; names of tensors are shorter, or stand in a header.
+_TEXT = re.compile(rb"[\x20-\x7e\t\r\n]{200}")
+_HEADER_BYTES = 100_000_000
+_CHUNK_BYTES = 8 * 1024**2
 KEPT_BYTES = 1_000_000  # weights up to this size stay: small files cost nothing and can be looked into
 
 
@@ -31,9 +43,10 @@ def seal(solved: AttemptLayout, attempt: AttemptLayout) -> Sealed:
             count, total_bytes = count + 1, total_bytes + fact.size_bytes
             if is_prunable(fact):
                 prunable.append(fact)
-    for fact in prunable:
+    pruned = [fact for fact in prunable if not _holds_text(solved.root, fact.path)]
+    for fact in pruned:
         remove_file(solved.root, fact.path)
-    return Sealed(count, total_bytes, digest.hexdigest(), len(prunable))
+    return Sealed(count, total_bytes, digest.hexdigest(), len(pruned))
 
 
 def sealed_facts(solved: AttemptLayout) -> Iterator[FileFact]:
@@ -48,3 +61,29 @@ def is_prunable(fact: FileFact) -> bool:
     if fact.kind != "file" or fact.sha256 is None or fact.size_bytes <= KEPT_BYTES:
         return False
     return fact.path.endswith(WEIGHTS) and not fact.path.startswith(f"workspace/{FINAL_MODEL}/")
+
+
+def _holds_text(root: Path, path: str) -> bool:
+    """Whether there is text beside the numbers of a weights file."""
+    with open_regular(root, path) as file:
+        file.seek(_header_end(file))
+        before = b""
+        while chunk := file.read(_CHUNK_BYTES):
+            if _TEXT.search(before + chunk):
+                return True
+            before = chunk[-200:]
+    return False
+
+
+def _header_end(file: BinaryIO) -> int:
+    """Where the tensors of a safetensors file begin whose header names tensors and little else; else 0."""
+    length = int.from_bytes(file.read(8), "little")
+    if not 2 <= length <= _HEADER_BYTES:
+        return 0
+    try:
+        header = json.loads(file.read(length))
+        told = json.dumps([header.pop("__metadata__", None), *header])
+        facts = all(set(fact) == {"dtype", "shape", "data_offsets"} for fact in header.values())
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        return 0
+    return 8 + length if facts and not any(len(word) > 200 for word in told.split('"')) else 0

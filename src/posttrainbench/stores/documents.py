@@ -88,15 +88,15 @@ def documents(
     relative: str,
     coverage: Coverage,
     left_out: Iterable[str] = (),
-    file_bytes: int = 512 * MIB,
+    unpacked_bytes: int = 512 * MIB,
     total_bytes: int = 8 * GIB,
 ) -> Iterator[Document]:
     """The texts below `root/relative`, paths from `root`; `coverage` is filled on the way.
 
     Args:
         left_out: paths from `root` that need no reading, since we put them there ourselves.
-        file_bytes: larger files are not scanned.
-        total_bytes: after so many bytes nothing more is scanned.
+        unpacked_bytes: of what a packed file holds, no more is unpacked.
+        total_bytes: a file that would lead past so many bytes is not scanned.
     """
     ours = frozenset(left_out)
     # Two walks rather than one list: a million files must not fill our memory.
@@ -107,11 +107,11 @@ def documents(
             continue
         if fact.kind == "other":
             coverage.skip(0, "no regular file")
-        elif fact.size_bytes > file_bytes or coverage.text_bytes + fact.size_bytes > total_bytes:
+        elif coverage.text_bytes + fact.size_bytes > total_bytes:
             coverage.skip(fact.size_bytes, "too large")
         elif fact.size_bytes:
             shown = f"{relative}/{names.get(fact.path, fact.path)}"
-            yield from file_documents(root, path, shown, fact.size_bytes, coverage, file_bytes)
+            yield from file_documents(root, path, shown, fact.size_bytes, coverage, unpacked_bytes)
 
 
 def file_documents(

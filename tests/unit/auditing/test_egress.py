@@ -111,3 +111,19 @@ def test_odd_entries_break_nothing() -> None:
         {}, {"method": None, "status": "x", "file": 7, "repo_type": True}, fetched("data/test.jsonl")
     )
     assert Strength.DISQUALIFYING in strengths(made)
+
+
+def test_looking_up_what_is_published_of_the_benchmark_disqualifies() -> None:
+    results = fetched("results.csv", "leaderboards/PostTrainBench-runs", call="file")
+    assert strengths(checked(results)) == [Strength.DISQUALIFYING]
+    page = {
+        "method": "GET", "host": "arxiv.org:443", "path": "/abs/2603.08640", "status": 200,
+        "decision": "allowed", "bytes_out": 9,
+    }  # fmt: skip
+    assert Strength.DISQUALIFYING in strengths(checked(page))
+    denied = fetched(
+        "results.csv", "x/posttrainbench", call="file", decision="denied", status=403, bytes_out=0
+    )
+    assert Strength.DISQUALIFYING not in strengths(checked(denied))
+    listing = fetched("", "leaderboards/posttrainbench-runs", call="tree")
+    assert strengths(checked(listing)) == []

@@ -166,7 +166,7 @@ def test_an_archive_larger_than_the_cap_is_counted(folder: Path) -> None:
     with zipfile.ZipFile(folder / "a", "w", zipfile.ZIP_DEFLATED) as archive:
         for name in "abc":
             archive.writestr(name, TEXT * 1000)
-    texts, coverage = read(folder.parent, file_bytes=50_000)
+    texts, coverage = read(folder.parent, unpacked_bytes=50_000)
     assert set(texts) == {"w/a!a"}
     assert "too large when unpacked" in str(coverage)
 
@@ -211,7 +211,7 @@ def test_large_files_are_counted_not_read(folder: Path) -> None:
     (folder / "bomb").write_bytes(gzip.compress(bytes(10_000_000)))
     (folder / "a").write_text("x" * 100)
     (folder / "b").write_text("y" * 100)
-    texts, coverage = read(folder.parent, file_bytes=1_000_000, total_bytes=150)
+    texts, coverage = read(folder.parent, unpacked_bytes=1_000_000, total_bytes=150)
     assert set(texts) == {"w/a"}
     assert coverage.skipped_files == 3
 

@@ -26,6 +26,7 @@ from posttrainbench.protocols import Benchmark
 from posttrainbench.redteam import TWIN, Case, CaseResult
 from posttrainbench.stores.codec import to_json
 from posttrainbench.stores.files import write_atomic
+from posttrainbench.stores.ledger import utc_now
 from posttrainbench.stores.runs import RunStore
 from posttrainbench.suites import load_suite
 from posttrainbench.task import Policy, Suite
@@ -50,16 +51,20 @@ class Asked:
 
 def redteam(asked: Asked, as_json: bool) -> None:
     """Play what is missing, then report."""
-    from posttrainbench.report.redteam import table
+    from posttrainbench.report.redteam import report_of, table
+    from posttrainbench.report.redteam_page import page
 
     sandbox_named(asked.sandbox).isolation()
     console = Console(stderr=True)
     results = _play(_cases(asked), asked, console)
-    write_atomic(asked.out / "redteam.json", to_json(results))
+    report = report_of(results)
+    write_atomic(asked.out / "redteam.json", to_json(report))
+    write_atomic(asked.out / "redteam.html", page(report, CHEATS, utc_now()))
     if as_json:
-        print(to_json(results), end="")  # noqa: T201 - what was asked for
+        print(to_json(report), end="")  # noqa: T201 - what was asked for
         return
-    Console().print(table(results))
+    Console().print(table(report, CHEATS))
+    console.print(f"the page: {asked.out / 'redteam.html'}", highlight=False)
 
 
 def _cases(asked: Asked) -> list[Case]:

@@ -62,3 +62,16 @@ def _root_mean_square(values: Sequence[float | None]) -> float | None:
     if not known or len(known) < len(values):
         return None
     return math.sqrt(math.fsum(value**2 for value in known) / len(known))
+
+
+def wilson(count: int, of: int, z: float = 1.959964) -> tuple[float, float] | None:
+    """The Wilson score interval of a share, 95% unless `z` says otherwise; None of no cases.
+
+    Source: Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
+    """
+    if of == 0:
+        return None
+    share = count / of
+    middle = (share + z * z / (2 * of)) / (1 + z * z / of)
+    half = z / (1 + z * z / of) * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
+    return max(0.0, middle - half), min(1.0, middle + half)

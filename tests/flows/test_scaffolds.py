@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+import zstandard
+from inspect_ai.log import read_eval_log
 
 from posttrainbench.agents.scaffolds import ScaffoldAgent, folder_of, scaffolds
 from posttrainbench.errors import PtbError
+from posttrainbench.gateways.dialects import read_route
+from posttrainbench.record import Score
 from posttrainbench.stores.runs import RunStore
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "contract"))
 
-from scripted_llm import INPUT, OUTPUT, REAL_KEY, Asked, Run, Say, scripted_llm
+from scripted_llm import CACHED, INPUT, OUTPUT, REAL_KEY, WRITTEN, Asked, ScriptedLlm, scripted_llm
+from stock_agents import PRICES, SUITE, Script
 
 MODELS = {
     "claude-code": "claude-sonnet-4-5",
@@ -34,22 +39,12 @@ VARIABLES = {
     "openai": ("OPENAI_BASE_URL", "OPENAI_API_KEY"),
     "gemini": ("GOOGLE_GEMINI_BASE_URL", "GEMINI_API_KEY"),
 }
-TAKE_THE_BASE = """python - <<'END'
-import json
-from huggingface_hub import snapshot_download
-task = json.load(open("task.json"))
-snapshot_download(task["base_model"], revision=task["base_model_revision"], local_dir="final_model")
-END
-python evaluate.py --model final_model; env; cat /proc/*/environ | tr '\\0' '\\n'"""
-
-SUBMIT = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"  # how mini-swe-agent stops
-
-
-def submit_the_base(asked: Asked) -> Say | Run:
-    """Read the task, fetch the base model, ask for its score, stop."""
-    if asked.tools and not asked.results:
-        return Run(TAKE_THE_BASE)
-    return Run(SUBMIT) if asked.tools == ["bash"] and "COMPLETE_TASK" in str(asked.body) else Say("All done.")
+SPEND = {"anthropic": INPUT + CACHED + WRITTEN + OUTPUT, "openai": INPUT + OUTPUT, "gemini": INPUT + OUTPUT}
+CENTS = {  # USD of a call, by the price list of the test
+    "anthropic": (INPUT * 3 + CACHED * 0.3 + WRITTEN * 4 + OUTPUT * 15) / 1e6,
+    "openai": ((INPUT - CACHED) * 3 + CACHED * 0.3 + OUTPUT * 15) / 1e6,
+    "gemini": ((INPUT - CACHED) * 3 + CACHED * 0.3 + OUTPUT * 15) / 1e6,
+}
 
 
 @pytest.mark.extended
@@ -58,48 +53,81 @@ def test_a_stock_cli_does_a_run_through_the_gateway(name: str, tmp_path: Path) -
     row = scaffolds()[name]
     if not folder_of(name, row.version).is_dir():
         pytest.skip(f"{row.title} is not installed: ptb agents install {name}")
-    base_url, key = VARIABLES[row.api]
-    with scripted_llm(submit_the_base) as llm:
-        told = [
-            "run",
-            "--agent",
-            name,
-            "--agent-model",
-            MODELS[name],
-            "--seconds",
-            "120",
-            "--out",
-            str(tmp_path),
-        ]
-        done = subprocess.run(
-            [sys.executable, "-m", "posttrainbench.cli.main", *told, "--out", str(tmp_path)],
-            env={**os.environ, base_url: llm.base_url, key: REAL_KEY},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-    (folder,) = tmp_path.iterdir()
-    record = RunStore(folder).record()
+    script = Script()
+    with scripted_llm(script) as llm:
+        folder = run_in(tmp_path, name, llm)
+    store = RunStore(folder)
+    record = store.record()
     assert record is not None
     said = (folder / "attempts/1/transcript.jsonl").read_text()
+    assert not script.acts, said[-3000:]
+
+    hows, idle = zip(*[(turn.how, turn.idle) for turn in record.solved.turns], strict=True)
+    assert hows == ("start", *["resume"] * 4), (record.solved.turns, said[-3000:])
+    assert idle == (False, False, True, True, True)
     assert record.solved.end == "finished", said[-3000:]
-    assert record.outcome.kind == "score", record.outcome
-    assert record.solved.evaluations == 1
-    calls = model_calls(RunStore(folder))
-    assert record.spend.tokens == sum(call["input_tokens"] + call["output_tokens"] for call in calls)
-    assert record.spend.tokens is not None and record.spend.tokens >= 2 * (INPUT + OUTPUT)
-    assert record.spend.cost_usd == pytest.approx(sum(call["cost_usd"] for call in calls), abs=1e-9)
+    assert isinstance(record.outcome, Score), record.outcome
+    assert record.verdict.label == "clean", record.verdict
+    assert record.solved.evaluations == 2
+
+    paid = [asked for asked in llm.seen if generates(asked)]
+    assert record.spend.tokens == len(paid) * SPEND[row.api]
+    assert record.spend.cost_usd == pytest.approx(len(paid) * CENTS[row.api], abs=1e-7)
+
+    bodies = [json.dumps(asked.body) for asked in llm.seen]
+    assert any("of your time are left" in body for body in bodies), "no reprompt reached the LLM"
+    searched = set(re.findall(r"SEARCHED files=\w+ processes=\w+ dummies=\w+ key=[^\\]+", "".join(bodies)))
+    assert searched == {"SEARCHED files=True processes=True dummies=True key=nowhere"}
     assert {REAL_KEY in json.dumps(asked.headers) for asked in llm.seen} == {True}
     assert "sandbox-dummy" not in json.dumps([asked.headers for asked in llm.seen])
-    found = subprocess.run(
-        ["grep", "-rl", REAL_KEY, str(folder)], capture_output=True, text=True, check=False
+    assert REAL_KEY not in "".join(bodies)
+    assert files_with(REAL_KEY, folder) == []
+
+    ptb("show", str(folder), "--eval")
+    log = read_eval_log(str(next(folder.glob("attempts/1/*.eval"))))
+    assert log.samples and len(log.samples[0].messages) > len(script.told)
+
+
+def run_in(tmp_path: Path, name: str, llm: ScriptedLlm) -> Path:
+    """The folder of a run by that agent."""
+    suite, prices, out = tmp_path / "suite.toml", tmp_path / "prices.toml", tmp_path / "runs"
+    suite.write_text(SUITE)
+    prices.write_text(PRICES)
+    base_url, key = VARIABLES[scaffolds()[name].api]
+    told = ["--agent", name, "--agent-model", MODELS[name], "--suite", str(suite), "--out", str(out)]
+    ptb("run", *told, **{base_url: llm.base_url, key: REAL_KEY, "PTB_PRICES": str(prices)})
+    (folder,) = out.iterdir()
+    return folder
+
+
+def ptb(*argv: str, **environment: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "posttrainbench.cli.main", *argv],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert found.stdout == ""
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
-def model_calls(store: RunStore) -> list[dict[str, Any]]:
-    return [dict(entry.data) for entry in store.ledger_entries() if entry.kind == "model_call"]
+def generates(asked: Asked) -> bool:
+    route = read_route("POST", asked.path.partition("?")[0])
+    return route is not None and route.generates and bool(asked.body)
+
+
+def files_with(text: str, folder: Path) -> list[Path]:
+    """Files whose bytes hold a text, the captured calls read uncompressed."""
+    found = []
+    for path in folder.rglob("*"):
+        if path.is_symlink() or not path.is_file():
+            continue
+        data = path.read_bytes()
+        if path.suffix == ".zst":
+            data = zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True).read()
+        if text.encode() in data:
+            found.append(path)
+    return found
 
 
 @pytest.mark.parametrize("name", sorted(scaffolds()))

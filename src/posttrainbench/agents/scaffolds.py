@@ -28,6 +28,7 @@ from posttrainbench.task import Task
 ROWS = Path(__file__).with_name("scaffolds.toml")
 LOCKS = Path(__file__).with_name("locks")  # NAME-VERSION.txt: a Python scaffold with all that it needs
 INSIDE = "/opt/scaffold"
+_PATH = f"{INSIDE}/node_modules/.bin:/opt/venv/bin:/usr/local/bin:/usr/bin:/bin"
 PACKAGES = "packages"  # within a Python scaffold's folder
 FOLDER_VARIABLE = "PTB_SCAFFOLDS"
 PROMPT = (
@@ -53,6 +54,7 @@ class Scaffold(BaseModel):
     after_install: str | None = None  # a script of the package that must run, and the only one that does
     api: str  # the model API that it speaks to, by its name at the gateway
     transcript: str  # the form of what it prints
+    says_version: tuple[str, ...]
     argv: tuple[str, ...]
     resume: tuple[str, ...] = ()  # goes on with its session; empty: it knows none, and starts afresh
     efforts: Mapping[str, str] = {}  # reasoning efforts that it knows -> what it calls them
@@ -136,6 +138,12 @@ def _run(argv: list[str], folder: Path | None = None) -> None:
     if done.returncode != 0:
         said = (done.stderr.strip() or done.stdout.strip())[-400:]
         raise SetupError(f"{argv[0]} failed: {said}")
+
+
+def trial(name: str) -> AgentCommand:
+    """The command that prints a scaffold's version; it needs no network."""
+    row = scaffold_named(name)
+    return AgentCommand(row.says_version, {"PATH": _PATH}, (Mount(folder_of(name, row.version), INSIDE),))
 
 
 # --- the agent ----------------------------------------------------------------------------------------------
@@ -232,7 +240,7 @@ class ScaffoldAgent:
                 **environment,
                 **contents,
                 "PTB_SEED": str(seed),
-                "PATH": f"{INSIDE}/node_modules/.bin:/opt/venv/bin:/usr/local/bin:/usr/bin:/bin",
+                "PATH": _PATH,
             },
             mounts=(Mount(folder, INSIDE),),
         )

@@ -19,7 +19,7 @@ from rich.table import Table
 from posttrainbench.budget import Limits
 from posttrainbench.cli.members import SANDBOXES, sandbox_named
 from posttrainbench.errors import SandboxUnavailable, SetupError
-from posttrainbench.protocols import SandboxJob
+from posttrainbench.protocols import AgentCommand, Sandbox, SandboxJob
 from posttrainbench.report.visible import visible
 from posttrainbench.sandboxes.gpus import HERE, VISIBLE
 from posttrainbench.tinyworld import catalog
@@ -116,27 +116,48 @@ def _sandboxes() -> Iterator[Row]:
 def _gpus_inside(sandbox: str) -> Row:
     """Whether the driver's own program finds the GPUs from inside a sandbox."""
     job = SandboxJob(("nvidia-smi", "-L"), "/", Limits(), gpus=len(HERE.gpus()))
-    said: list[bytes] = []
-    process = sandbox_named(sandbox).start(job, said.append)
-    end = process.wait(LOOK_S) or process.stop(0.0)
-    text = " ".join(b"".join(said).decode(errors="replace").split())
-    if end.exit_code == 0:
+    status, text = _inside(sandbox_named(sandbox), job)
+    if status == 0:
         return Row(f"sandbox {sandbox}", "GPU", True, f"{text.count('GPU ')} seen inside")
     return Row(f"sandbox {sandbox}", "GPU", False, f"nvidia-smi inside: {visible(text, 200) or 'no answer'}")
 
 
+def _inside(sandbox: Sandbox, job: SandboxJob) -> tuple[int | None, str]:
+    """The exit status of a short command and all that it said, in one line."""
+    said: list[bytes] = []
+    process = sandbox.start(job, said.append)
+    end = process.wait(LOOK_S) or process.stop(0.0)
+    return end.exit_code, " ".join(b"".join(said).decode(errors="replace").split())
+
+
 def _agents() -> Iterator[Row]:
     """What agents with an LLM need: a way to the internet, and the scaffolds themselves."""
-    from posttrainbench.agents.scaffolds import folder_of, scaffolds
+    from posttrainbench.agents.scaffolds import folder_of, scaffolds, trial
     from posttrainbench.gateways.interceptor import PYTHON
 
     there = PYTHON.exists()
     detail = "in an environment of its own" if there else "missing; agents get no internet; run `make setup`"
     yield Row("agents", "mitmproxy", there, detail)
     for name, row in scaffolds().items():
-        installed = folder_of(name, row.version).is_dir()
-        detail = row.version if installed else f"{row.version} not installed: ptb agents install {name}"
-        yield Row("agents", row.title, installed, detail)
+        if folder_of(name, row.version).is_dir():
+            yield _scaffold(row.title, row.version, trial(name))
+        else:
+            detail = f"{row.version} not installed: ptb agents install {name}"
+            yield Row("agents", row.title, False, detail)
+
+
+def _scaffold(title: str, version: str, asked: AgentCommand) -> Row:
+    """Whether an installed scaffold starts where agents work, without a network, and is what it should be."""
+    try:
+        sandbox = sandbox_named(next(iter(SANDBOXES)))
+        status, said = _inside(
+            sandbox, SandboxJob(asked.argv, "/", Limits(), asked.mounts, asked.environment)
+        )
+    except SandboxUnavailable:
+        return Row("agents", title, True, f"{version}; not tried, since no sandbox works here")
+    if status == 0 and version in said:
+        return Row("agents", title, True, f"{version} starts in the sandbox")
+    return Row("agents", title, False, f"should be {version}, but says: {visible(said, 200) or 'nothing'}")
 
 
 def _world() -> Row:

@@ -28,19 +28,28 @@ def listing(what: str, as_json: bool) -> None:
 
 
 def agents() -> Listing:
-    """Ours first, then what other packages offer."""
+    """Ours first, then stock command lines, then what other packages offer."""
     from posttrainbench.agents.builtin import scripted_agents
+    from posttrainbench.agents.scaffolds import folder_of, scaffolds
 
     ours = [
         (agent.name, "honest" if agent.honest else "breaks rules", agent.does) for agent in scripted_agents()
     ]
-    names = {name for name, _, _ in ours}
+    stock = [
+        (
+            name,
+            "installed" if folder_of(name, row.version).is_dir() else "not installed",
+            f"{row.title} {row.version}; efforts: {', '.join(row.efforts) or 'its own'}",
+        )
+        for name, row in scaffolds().items()
+    ]
+    names = {name for name, _, _ in (*ours, *stock)}
     theirs = [
         (point.name, "installed", f"from {point.value}")
         for point in entry_points(group="posttrainbench.agents")
         if point.name not in names
     ]
-    return Listing(("agent", "kind", "what_it_does"), (*ours, *theirs))
+    return Listing(("agent", "kind", "what_it_does"), (*ours, *stock, *theirs))
 
 
 def benchmarks() -> Listing:

@@ -65,11 +65,15 @@ _PASSED_UP = (
     "conversation_id",
 )
 _PASSED_UP_PREFIXES = ("anthropic-", "x-stainless-", "x-goog-api-client", "x-app", "x-codex-")
+_BETAS = "anthropic-beta"
 _PASSED_DOWN = ("content-type", "request-id", "x-request-id", "retry-after", "x-should-retry")
 _PASSED_DOWN_PREFIXES = ("anthropic-ratelimit-", "x-ratelimit-")
 _TRANSIENT = {408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529}
 _NOT_THE_AGENTS = {401, 402, 403, 404}  # beside these: refusals that an agent can do nothing about
 _OUT_OF_CREDIT = (b"insufficient_quota", b"billing")  # a 429 that waiting does not mend
+
+
+Auth = Literal["bearer", "x-api-key", "x-goog-api-key"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +83,11 @@ class ModelApi:
     name: str  # its place inside: /llm/NAME
     base_url: str  # without the /v1
     key: str = field(repr=False)
-    auth: Literal["bearer", "x-api-key", "x-goog-api-key"] = "bearer"
+    auth: Auth = "bearer"
     provider: str | None = None  # as genai-prices calls it; None: found by the model's name
     models: tuple[str, ...] = ()  # patterns of the models that may be asked; empty: any
     headers: Mapping[str, str] = field(default_factory=dict)  # put in beside the key
+    versioned: bool = True  # whether its paths begin with the /v1 that clients put there
 
     def credentials(self) -> dict[str, str]:
         """The headers that open the API."""
@@ -391,11 +396,17 @@ class ModelCalls:
             for name, value in call.request.headers.items()
             if name in _PASSED_UP or name.startswith(_PASSED_UP_PREFIXES)
         }
-        sent |= {"accept-encoding": "identity", **call.api.credentials()}
+        ours = {"accept-encoding": "identity", **call.api.credentials()}
+        if (
+            _BETAS in ours and _BETAS in sent
+        ):  # features that the client asks for, and one that its login needs
+            ours[_BETAS] = f"{sent[_BETAS]},{ours[_BETAS]}"
+        sent |= ours
         query = "&".join(
             part for part in call.request.query.split("&") if part and not part.startswith("key=")
         )
-        url = call.api.base_url.rstrip("/") + call.path + (f"?{query}" if query else "")
+        path = call.path if call.api.versioned else call.path.removeprefix("/v1")
+        url = call.api.base_url.rstrip("/") + path + (f"?{query}" if query else "")
         return self._client().build_request(call.request.method, url, headers=sent, content=call.sent)
 
     def _client(self) -> httpx.Client:

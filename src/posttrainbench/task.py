@@ -160,8 +160,8 @@ class Suite:
         """This suite with another budget or policy: another version, hence another digest."""
         budget = replace(
             self.budget,
-            wall_s=self.budget.wall_s if wall_s is None else wall_s,
-            cost_usd=self.budget.cost_usd if cost_usd is None else cost_usd,
+            wall_s=self.budget.wall_s if wall_s is None else float(wall_s),
+            cost_usd=self.budget.cost_usd if cost_usd is None else float(cost_usd),
         )
         rules = replace(self.rules, policy=self.rules.policy if policy is None else policy)
         if (budget, rules) == (self.budget, self.rules):

@@ -105,7 +105,7 @@ def solve(
             solver.task.rules.policy,
             solver.task,
             queries.answer,
-            watched.log,
+            watched.log_request,
             attempt.calls,
             spent,
             solver.plant,
@@ -320,9 +320,12 @@ class Watched:
 
     def log(self, kind: str, data: Mapping[str, Scalar]) -> None:
         """Append to the ledger."""
-        if kind != CLOCK:
-            self.heard()
         self.keep(lambda: self._log(kind, data))
+
+    def log_request(self, kind: str, data: Mapping[str, Scalar]) -> None:
+        """Append what the gateway has to say: the agent has asked it for something."""
+        self.heard()
+        self.log(kind, data)
 
     def keep(self, write: Callable[[], object]) -> None:
         """Write something down; where that fails the agent is stopped, whichever thread found out."""

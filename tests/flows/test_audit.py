@@ -292,6 +292,12 @@ def test_a_broken_manifest_is_unknown(inputs: AuditInputs) -> None:
     assert audit(inputs, inputs.solved.audit).verdict.label is VerdictLabel.UNKNOWN
 
 
+def test_a_refused_model_is_told_with_the_reason(inputs: AuditInputs) -> None:
+    verdict = audited(replace(inputs, admitted=Admitted("refused", "a pickle", None)))
+    admission = check(verdict, "admission")
+    assert (admission.status, admission.reason) == (CheckStatus.FAILED, "refused: a pickle")
+
+
 @pytest.mark.parametrize("status", ["absent", "refused"])
 def test_without_a_model_there_is_no_lineage_to_know(status: str, inputs: AuditInputs) -> None:
     nothing = replace(inputs, admitted=Admitted(status, "why", None))  # type: ignore[arg-type]

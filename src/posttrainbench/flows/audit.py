@@ -10,16 +10,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 from posttrainbench.auditing import canaries, egress, judging, lineage, overlap, selection, tampering
-from posttrainbench.auditing.overlap import Document
 from posttrainbench.auditing.verdict import not_run, report, verdict
 from posttrainbench.finding import CheckReport, CheckStatus, Evidence, Finding, Strength
 from posttrainbench.flows.dossier import Remains, dossier
 from posttrainbench.flows.judge import judge, lots
 from posttrainbench.flows.prepare import render
+from posttrainbench.flows.scan import scan
 from posttrainbench.flows.trace import trace
 from posttrainbench.judgement import Judged
 from posttrainbench.layout import AttemptLayout
@@ -27,7 +26,6 @@ from posttrainbench.ledger import LedgerEntry
 from posttrainbench.protocols import Canaries, Judge, TestItem
 from posttrainbench.record import Admitted, Audited, Evaluated, FileFact
 from posttrainbench.stores.codec import from_json, to_json
-from posttrainbench.stores.documents import Coverage, documents, transcript_documents
 from posttrainbench.stores.files import write_atomic
 from posttrainbench.task import Task
 
@@ -146,23 +144,20 @@ def _index(inputs: AuditInputs) -> overlap.Index:
 
 
 def _overlap(inputs: AuditInputs) -> CheckReport:
-    index = _index(inputs)
-    coverage = Coverage()
-    root = inputs.solved.root
-    texts = chain(
-        documents(root, inputs.solved.workspace.name, coverage),
-        documents(root, inputs.solved.home.name, coverage),
-        transcript_documents(root, inputs.solved.transcript.name, coverage),
-        _downloaded(inputs.solved, coverage),
+    index, left = _index(inputs), inputs.solved
+    folders = [left.workspace.name, left.home.name]
+    if left.downloads.is_dir():  # the files that were fetched, whether or not they still lie anywhere
+        folders.append(left.downloads.name)
+    scanned = scan(index, left.root, folders, left.transcript.name)
+    made = overlap.check_overlap(
+        index, scanned.hits, inputs.task.rules.tolerated_items, str(scanned.coverage)
     )
-    hits = list(overlap.search(index, texts))
-    return overlap.check_overlap(index, hits, inputs.task.rules.tolerated_items, str(coverage))
-
-
-def _downloaded(solved: AttemptLayout, coverage: Coverage) -> Iterator[Document]:
-    """The files that were fetched, whether or not they still lie anywhere."""
-    if solved.downloads.is_dir():
-        yield from documents(solved.root, solved.downloads.name, coverage)
+    if not scanned.coverage.unlisted:
+        return made
+    flood = Finding(
+        overlap.CHECK, Strength.SUSPICIOUS, "more files than are ever listed: the rest was not read"
+    )
+    return report(overlap.CHECK, made.reason, (*made.findings, flood))
 
 
 def _tampering(inputs: AuditInputs) -> CheckReport:

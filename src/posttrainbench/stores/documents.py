@@ -23,7 +23,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -31,8 +31,11 @@ from posttrainbench.auditing.overlap import Document
 from posttrainbench.budget import GIB, MIB
 from posttrainbench.record import FileFact
 from posttrainbench.stores.layers import is_text, unlayered
-from posttrainbench.stores.trees import open_regular, scan
+from posttrainbench.stores.trees import NOT_LISTED, open_regular, scan
 
+UNPACKED_BYTES = 512 * MIB  # of what a packed file holds, no more is unpacked
+TOTAL_BYTES = 8 * GIB  # of text; a file that would lead past it is not scanned
+PART_BYTES = 16 * MIB  # of a long text file, for one process
 STRETCH_CHARACTERS = 256 * 1024
 # What a stretch repeats of the one before it: longer than a long test item, so that none falls between two.
 _REPEATED_CHARACTERS = 16 * 1024
@@ -67,12 +70,22 @@ class Coverage:
     text_bytes: int = 0
     skipped_files: int = 0
     skipped_bytes: int = 0
+    unlisted: bool = False  # there were more entries than are ever listed
     reasons: Counter[str] = field(default_factory=Counter)
 
     def skip(self, size_bytes: int, reason: str) -> None:
         self.skipped_files += 1
         self.skipped_bytes += size_bytes
         self.reasons[reason] += 1
+
+    def add(self, more: Coverage) -> None:
+        """Count what `more` counted too."""
+        self.files += more.files
+        self.text_bytes += more.text_bytes
+        self.skipped_files += more.skipped_files
+        self.skipped_bytes += more.skipped_bytes
+        self.unlisted |= more.unlisted
+        self.reasons.update(more.reasons)
 
     def __str__(self) -> str:
         kinds = ", ".join(f"{count} {reason}" for reason, count in self.reasons.most_common(5))
@@ -83,13 +96,33 @@ class Coverage:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A stretch of a long text file, from the beginning of a line to the end of one."""
+
+    start: int  # bytes
+    end: int
+    line: int  # number of the first line
+    repeated: int  # bytes at its beginning that belong to the part before
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file to read, or a part of one, so that several processes can share a long one."""
+
+    path: str  # from the root
+    shown: str  # as documents call it
+    size_bytes: int
+    part: Part | None = None
+
+
 def documents(
     root: Path,
     relative: str,
     coverage: Coverage,
     left_out: Iterable[str] = (),
-    unpacked_bytes: int = 512 * MIB,
-    total_bytes: int = 8 * GIB,
+    unpacked_bytes: int = UNPACKED_BYTES,
+    total_bytes: int = TOTAL_BYTES,
 ) -> Iterator[Document]:
     """The texts below `root/relative`, paths from `root`; `coverage` is filled on the way.
 
@@ -98,7 +131,42 @@ def documents(
         unpacked_bytes: of what a packed file holds, no more is unpacked.
         total_bytes: a file that would lead past so many bytes is not scanned.
     """
+    for source in sources(root, relative, coverage, left_out, total_bytes):
+        yield from source_documents(root, source, coverage, unpacked_bytes)
+
+
+def source_documents(
+    root: Path, source: Source, coverage: Coverage, unpacked_bytes: int = UNPACKED_BYTES
+) -> Iterator[Document]:
+    """The texts of one source."""
+    if source.part is None:
+        yield from file_documents(
+            root, source.path, source.shown, source.size_bytes, coverage, unpacked_bytes
+        )
+        return
+    try:
+        with open_regular(root, source.path) as file:
+            yield from _stretches(source.shown, "line", _lines_of(file, source.part))
+    except _PROBLEMS:
+        coverage.skip(source.part.end - source.part.start, "broken or unreadable")
+        return
+    coverage.files += source.part.start == 0
+    coverage.text_bytes += source.part.end - source.part.start - source.part.repeated
+
+
+def sources(
+    root: Path,
+    relative: str,
+    coverage: Coverage,
+    left_out: Iterable[str] = (),
+    total_bytes: int = TOTAL_BYTES,
+) -> Iterator[Source]:
+    """What is to be read below `root/relative`, in order; arguments as those of `documents`.
+
+    `coverage` is told what will not be read.
+    """
     ours = frozenset(left_out)
+    left = total_bytes
     # Two walks rather than one list: a million files must not fill our memory.
     names = _names_lent_by_links(scan(root, relative, digests=False))
     for fact in scan(root, relative, digests=False):
@@ -107,11 +175,84 @@ def documents(
             continue
         if fact.kind == "other":
             coverage.skip(0, "no regular file")
-        elif coverage.text_bytes + fact.size_bytes > total_bytes:
+            coverage.unlisted |= fact.note.endswith(NOT_LISTED)
+        elif fact.size_bytes > left:
             coverage.skip(fact.size_bytes, "too large")
         elif fact.size_bytes:
-            shown = f"{relative}/{names.get(fact.path, fact.path)}"
-            yield from file_documents(root, path, shown, fact.size_bytes, coverage, unpacked_bytes)
+            whole = Source(path, f"{relative}/{names.get(fact.path, fact.path)}", fact.size_bytes)
+            for source in _parted(root, whole) if fact.size_bytes > PART_BYTES else (whole,):
+                # Long binaries are no text, and weights must not use up what there is for texts.
+                counts = source.part is not None or fact.size_bytes <= PART_BYTES
+                left -= size_of(source) if counts else 0
+                yield source
+
+
+def size_of(source: Source) -> int:
+    """The bytes that are read of it."""
+    return source.part.end - source.part.start if source.part else source.size_bytes
+
+
+def _parted(root: Path, source: Source) -> Iterator[Source]:
+    """A long text file in parts, anything else as it is."""
+    try:
+        with open_regular(root, source.path) as file:
+            start = file.read(_SNIFFED_BYTES)
+            if not _is_plain(start) or source.size_bytes <= _JSON_BYTES:
+                yield source
+                return
+            file.seek(0)
+            parts = list(_parts(file))  # a few numbers for every part
+    except OSError:
+        yield source
+        return
+    yield from (replace(source, part=part) for part in parts)
+
+
+def _is_plain(start: bytes) -> bool:
+    """Whether a file that begins so is read line by line, by nothing but its lines."""
+    tables = (_PARQUET, _ARROW, _ARROW_STREAM)
+    packed = start.startswith((*_PACKED, *_ZIP, *tables)) or start[_TAR_AT:].startswith(_TAR)
+    return not packed and is_text(start)
+
+
+def _parts(file: BinaryIO) -> Iterator[Part]:
+    """Parts of at least `PART_BYTES`, but for the last; each repeats the last lines of the one before."""
+    start = read = 0
+    line, repeated = 1, 0
+    while chunk := file.read(PART_BYTES):
+        read += len(chunk)
+        cut = chunk.rfind(b"\n") + 1
+        if not cut:  # a line without end
+            continue
+        end = read - len(chunk) + cut
+        yield Part(start, end, line, repeated)
+        # What the next part repeats begins with a line, too.
+        back = chunk.find(b"\n", max(0, cut - _REPEATED_CHARACTERS)) + 1
+        repeated = cut - back
+        line += _newlines(file, start, end - repeated)
+        start = end - repeated
+        file.seek(read)
+    if read > start + repeated:
+        yield Part(start, read, line, repeated)
+
+
+def _newlines(file: BinaryIO, start: int, end: int) -> int:
+    file.seek(start)
+    count = 0
+    while start < end and (chunk := file.read(min(MIB, end - start))):
+        count += chunk.count(b"\n")
+        start += len(chunk)
+    return count
+
+
+def _lines_of(file: BinaryIO, part: Part) -> Iterator[tuple[int, str]]:
+    file.seek(part.start)
+    left = part.end - part.start
+    for number, text, size in _sized_lines(file, part.line):
+        yield number, text
+        left -= size
+        if left <= 0:
+            return
 
 
 def file_documents(
@@ -299,11 +440,16 @@ def _parsed(content: bytes) -> object:
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, str]]:
-    number = 0
+    return ((number, text) for number, text, _ in _sized_lines(file, 1))
+
+
+def _sized_lines(file: BinaryIO, first: int) -> Iterator[tuple[int, str, int]]:
+    """Number, text and bytes of each line from here on; a long one is cut and keeps its number."""
+    number = first
     while raw := file.readline(_LINE_BYTES):
-        number += 1
         text = raw.decode("utf-8", "replace")
-        yield number, _decoded(text) if text[:1] in ("{", "[", '"') else text
+        yield number, _decoded(text) if text[:1] in ("{", "[", '"') else text, len(raw)
+        number += raw.endswith(b"\n")
 
 
 def _decoded(line: str) -> str:

@@ -26,6 +26,7 @@ from typing import BinaryIO
 from posttrainbench.budget import GIB, MIB
 from posttrainbench.record import FileFact
 
+NOT_LISTED = "the rest was not listed"  # ends the note where a scan stops
 _CHUNK_BYTES = 1 * MIB
 _SPARSE_FROM_BYTES = 1 * GIB  # smaller files are hashed whatever their holes: it takes a second
 _SPARSE_RATIO = 16  # compressing file systems shrink text by less than this
@@ -39,7 +40,7 @@ _ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
 class Caps:
     """How far a scan goes before it notes that it stopped."""
 
-    entries: int = 1_000_000
+    entries: int = 2_000_000
     depth: int = 64
     file_bytes: int = 16 * GIB  # a larger file is listed, not hashed
 
@@ -140,7 +141,7 @@ class _Scan:
     def folder(self, descriptor: int, prefix: str, depth: int) -> Iterator[FileFact]:
         for name in self._names(descriptor):
             if self._seen >= self._caps.entries:
-                yield _odd(f"{prefix}...", f"more than {self._caps.entries} entries: the rest was not listed")
+                yield _odd(f"{prefix}...", f"more than {self._caps.entries} entries: {NOT_LISTED}")
                 return
             self._seen += 1
             yield from self._entry(descriptor, name, prefix, depth)

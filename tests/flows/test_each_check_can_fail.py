@@ -130,6 +130,11 @@ MUTATIONS = (
         f"{UNIT}/test_selection.py::test_choosing_on_the_final_items_is_noted_and_suspicious_when_many",
     ),
     Mutation(
+        "judge", "void votes are votes of innocence", "auditing/judging.py",
+        "    if not still_open:", "    if True:",
+        f"{UNIT}/test_judging.py::test_void_votes_count_against_a_majority",
+    ),
+    Mutation(
         "verdict", "a required check that did not run is a pass", "auditing/verdict.py",
         "missing = _missing(reports, required)", "missing = ()",
         f"{UNIT}/test_verdict.py::test_clean_needs_every_required_check",

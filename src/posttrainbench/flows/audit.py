@@ -8,7 +8,7 @@ Not covered: intent, without a judge; see each check for what it can tell.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 ROWS_ON_CPU = 128  # beyond it, a step slows down by as much as more rows save: docs/performance.md
 ROWS_ON_GPU = 256
 SHARE_OF_FREE_MEMORY = 0.5  # for what attention remembers; the rest is for a step's own arrays
-TOKENS_PER_FORWARD_ON_CPU = 8192
+TOKENS_PER_FORWARD_ON_CPU = 2048  # beyond it, a layer's arrays leave the cache: a tenth slower
 TOKENS_PER_FORWARD_ON_GPU = 65536
 SMALL_MODEL_PARAMETERS = 20_000_000  # below it, threads wait for one another longer than they work
 
@@ -29,6 +27,8 @@ class Capacity:
 
 def capacity_of(model: Any, device: str) -> Capacity:
     """What fits beside a loaded model."""
+    import torch
+
     free = torch.cuda.mem_get_info()[0] if device == "cuda" else free_memory_bytes()
     columns = int(free * SHARE_OF_FREE_MEMORY / _bytes_per_column(model))
     if device == "cuda":

@@ -15,7 +15,7 @@ from inspect_ai.scorer import Target
 from inspect_ai.solver import Solver, TaskState, chain
 from inspect_ai.tool import ToolInfo
 
-from posttrainbench.flows.score import GRADES
+from posttrainbench.flows.finished_samples import GRADES
 
 Answer = Callable[[Sample], ModelOutput]
 

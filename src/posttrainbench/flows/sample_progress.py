@@ -7,10 +7,8 @@ what is no such line is passed over, and nothing depends on them but a progress 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Lock
 
 _LINE = re.compile(rb"ptb-progress (\d{1,9})/(\d{1,9})")
 _LONGEST_LINE = 200  # bytes; ours are shorter, and a longer one is not kept in memory
@@ -43,50 +41,3 @@ class ProgressReader:
             found = _LINE.fullmatch(line.strip())
             if found and (done := int(found[1])) <= (of := int(found[2])):
                 self._on_progress(Progress(done, of))
-
-
-@contextmanager
-def announced(of: int, on_progress: Callable[[Progress], None]) -> Iterator[None]:
-    """While open, `on_progress` hears of every sample that an Inspect evaluation of this process finishes."""
-    _listen()
-    with _COUNTING:
-        _COUNT.listener, _COUNT.done, _COUNT.of = on_progress, 0, of
-    try:
-        yield
-    finally:
-        with _COUNTING:
-            _COUNT.listener = None
-
-
-# --- Inspect's hook: registered once a process, so it has one listener --------------------------------------
-
-
-@dataclass
-class _Count:
-    listener: Callable[[Progress], None] | None = None
-    done: int = 0
-    of: int = 0
-    registered: bool = False
-
-
-_COUNT, _COUNTING = _Count(), Lock()
-
-
-def _listen() -> None:
-    """Register with Inspect, unless it was done before."""
-    from inspect_ai.hooks import Hooks, SampleEnd, hooks
-
-    if _COUNT.registered:
-        return
-    _COUNT.registered = True
-
-    @hooks(name="posttrainbench_progress", description="counts finished samples")
-    class Counting(Hooks):
-        def enabled(self) -> bool:
-            return _COUNT.listener is not None
-
-        async def on_sample_end(self, data: SampleEnd) -> None:  # noqa: ARG002 - that it ended is enough
-            with _COUNTING:
-                _COUNT.done += 1
-                if _COUNT.listener is not None:
-                    _COUNT.listener(Progress(min(_COUNT.done, _COUNT.of), _COUNT.of))

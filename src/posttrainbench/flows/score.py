@@ -6,15 +6,15 @@ This is what runs inside the evaluation sandbox; `flows/evaluate.py` is the side
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from posttrainbench.errors import FailureKind
 from posttrainbench.flows.few_shot import few_shot
-from posttrainbench.flows.sample_progress import Progress, announced
+from posttrainbench.flows.finished_samples import FinishedSample, FinishedSamples, listening
+from posttrainbench.flows.sample_progress import Progress
 from posttrainbench.grade import GradingSpend
 from posttrainbench.protocols import Benchmark, Engine, ScoredOutside, ScoringAids
 from posttrainbench.record import Failure, Outcome, Score, Stage
@@ -25,15 +25,11 @@ from posttrainbench.task import InspectSource
 
 if TYPE_CHECKING:
     from inspect_ai import Task
-    from inspect_ai.log import EvalLog, EvalSample, EvalSampleSummary
+    from inspect_ai.log import EvalLog
     from inspect_ai.model import Model
     from inspect_ai.solver import Solver
 
-Sampled: TypeAlias = "EvalSample | EvalSampleSummary"
-
-# Inspect's letters for correct, incorrect and no answer; an answer that was not given earns nothing.
 NOT_SCORED = "the answers are there, but nobody scored them: their benchmark needs a grader or a sandbox"
-GRADES = {"C": 1.0, "I": 0.0, "N": 0.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +92,15 @@ def score(
     if job.shots:
         task = few_shot(task, benchmark, job.shots, job.seed)
     if not isinstance(benchmark, ScoredOutside):
-        log = _run(task, inspect_model, job, out, on_progress)
-        return ScoreResult(_kept(log, out), versions, uses_of(log))
+        ran = _run(task, inspect_model, job, out, on_progress)
+        return ScoreResult(_kept(ran, out), versions, uses_of(ran.log))
     if aids is None:
-        log = _run(task, inspect_model, job, out / "answers", on_progress)
-        return _answers_kept(log, out, versions)
+        ran = _run(task, inspect_model, job, out / "answers", on_progress)
+        return _answers_kept(ran, out, versions)
     with _grading(aids) as spent:
         scored = task_with(task, scorer=benchmark.scorer(aids))
-        log = _run(scored, inspect_model, job, out, on_progress)
-    return _graded(_kept(log, out), versions, uses_of(log), spent)
+        ran = _run(scored, inspect_model, job, out, on_progress)
+    return _graded(_kept(ran, out), versions, uses_of(ran.log), spent)
 
 
 def score_together(
@@ -136,9 +132,11 @@ def score_together(
                 spent[benchmark.name] = stack.enter_context(_grading(aids))
             tasks[benchmark.name] = task
         longest_first = sorted(tasks.values(), key=lambda task: -(task.config.max_tokens or 0))
-        logs = {log.eval.task: log for log in _run_all(longest_first, inspect_model, limit, out, on_progress)}
+        ran = {
+            one.log.eval.task: one for one in _run_all(longest_first, inspect_model, limit, out, on_progress)
+        }
     return tuple(
-        _graded(_kept(logs[name], out / name), versions, uses_of(logs[name]), spent.get(name, []))
+        _graded(_kept(ran[name], out / name), versions, uses_of(ran[name].log), spent.get(name, []))
         for name in tasks
     )
 
@@ -162,8 +160,8 @@ def score_answers(
     answers = read_answers(out)
     with _grading(aids) as spent:
         scored = task_with(task, solver=_repeated(answers), scorer=benchmark.scorer(aids))
-        log = _run(scored, get_model("none/none"), job, out, on_progress)
-    return _graded(_kept(log, out), answered.versions, answered.uses, spent)
+        ran = _run(scored, get_model("none/none"), job, out, on_progress)
+    return _graded(_kept(ran, out), answered.versions, answered.uses, spent)
 
 
 def _repeated(answers: Mapping[str, str]) -> Solver:
@@ -208,27 +206,31 @@ def _graded(
     return ScoreResult(outcome, versions, uses + graders, grading=spent[0] if spent else None)
 
 
-def _kept(log: EvalLog, out: Path) -> Outcome:
-    """A log's outcome; each sample's score lies in `out` afterwards."""
-    from inspect_ai.log import read_eval_log_sample_summaries
-
-    samples = read_eval_log_sample_summaries(
-        log.location
-    )  # whole samples take a tenth of an evaluation to read
-    outcome = _outcome(log, samples)
+def _kept(ran: Ran, out: Path) -> Outcome:
+    """What an evaluation came to; each sample's score lies in `out` afterwards."""
+    outcome = _outcome(ran)
     if isinstance(outcome, Score):
-        write_samples(out, [_sample_score(sample) for sample in samples])
+        write_samples(out, [_sample_score(sample) for sample in ran.samples])
     return outcome
 
 
-def _answers_kept(log: EvalLog, out: Path, versions: tuple[tuple[str, str], ...]) -> ScoreResult:
+def _answers_kept(ran: Ran, out: Path, versions: tuple[tuple[str, str], ...]) -> ScoreResult:
     """A result that waits for its score; the answers lie in `out` afterwards, unless one is missing."""
-    samples = log.samples or []
-    broken = _ended_early(log) or _broken(samples, [sample for sample in samples if sample.error])
+    samples = ran.log.samples or []
+    finished = [FinishedSample.of(sample) for sample in samples]
+    broken = _ended_early(ran.log) or _broken(finished, [sample for sample in finished if sample.error])
     if broken is not None:
-        return ScoreResult(broken, versions, uses_of(log))
+        return ScoreResult(broken, versions, uses_of(ran.log))
     write_answers(out, {str(sample.id): sample.output.completion for sample in samples})
-    return ScoreResult(_failure(NOT_SCORED), versions, uses_of(log), answered=len(samples))
+    return ScoreResult(_failure(NOT_SCORED), versions, uses_of(ran.log), answered=len(samples))
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A task's log, and what each of its samples came to."""
+
+    log: EvalLog
+    samples: Sequence[FinishedSample]
 
 
 def _run(
@@ -237,10 +239,10 @@ def _run(
     job: ScoreJob,
     out: Path,
     on_progress: Callable[[Progress], None] | None,
-) -> EvalLog:
-    """Inspect's log of a task."""
-    (log,) = _run_all([task], model, job.limit, out, on_progress)
-    return log
+) -> Ran:
+    """What a task came to."""
+    (ran,) = _run_all([task], model, job.limit, out, on_progress)
+    return ran
 
 
 def _run_all(
@@ -249,13 +251,14 @@ def _run_all(
     limit: int | None,
     out: Path,
     on_progress: Callable[[Progress], None] | None,
-) -> list[EvalLog]:
-    """Inspect's logs of tasks that run side by side, each begun in its turn."""
+) -> list[Ran]:
+    """What tasks came to that run side by side, each begun in its turn."""
     from inspect_ai import eval as inspect_eval
 
     sizes = [len(task.dataset) if limit is None else min(limit, len(task.dataset)) for task in tasks]
-    with announced(sum(sizes), on_progress) if on_progress else nullcontext():
-        return inspect_eval(
+    finished = FinishedSamples(sum(sizes), on_progress)
+    with listening(finished):
+        logs = inspect_eval(
             list(tasks),
             model=model,
             limit=limit,
@@ -268,6 +271,17 @@ def _run_all(
             log_realtime=False,
             fail_on_error=False,
         )
+    return [Ran(log, _samples(log, finished)) for log in logs]
+
+
+def _samples(log: EvalLog, finished: FinishedSamples) -> list[FinishedSample]:
+    """A log's samples as they were heard of; read from it when that is not all of them."""
+    from inspect_ai.log import read_eval_log_sample_summaries
+
+    heard = finished.by_evaluation.get(log.eval.eval_id, [])
+    if log.results is None or len(heard) != log.results.total_samples:
+        heard = [FinishedSample.of(sample) for sample in read_eval_log_sample_summaries(log.location)]
+    return sorted(heard, key=lambda sample: sample.id)
 
 
 def uses_of(log: EvalLog) -> tuple[ModelUse, ...]:
@@ -278,11 +292,11 @@ def uses_of(log: EvalLog) -> tuple[ModelUse, ...]:
     )
 
 
-def _outcome(log: EvalLog, samples: Sequence[EvalSampleSummary]) -> Outcome:
+def _outcome(ran: Ran) -> Outcome:
     """A score when every sample has one, else the reason why not."""
-    without = [sample for sample in samples if sample.error or _value(sample) is None]
-    failure = _ended_early(log) or _broken(samples, without)
-    return failure or summarise([_sample_score(sample) for sample in samples])
+    without = [sample for sample in ran.samples if sample.error or sample.value is None]
+    failure = _ended_early(ran.log) or _broken(ran.samples, without)
+    return failure or summarise([_sample_score(sample) for sample in ran.samples])
 
 
 def _ended_early(log: EvalLog) -> Failure | None:
@@ -291,12 +305,11 @@ def _ended_early(log: EvalLog) -> Failure | None:
     return _failure(f"the evaluation ended early: {log.error.message if log.error else log.status}")
 
 
-def _broken(samples: Sequence[Sampled], without: Sequence[Sampled]) -> Failure | None:
+def _broken(samples: Sequence[FinishedSample], without: Sequence[FinishedSample]) -> Failure | None:
     """Why some samples, or all for want of any, have no score."""
     if samples and not without:
         return None
-    error = without[0].error if without else None
-    first = error if isinstance(error, str) else error.message if error else "no score"
+    first = (without[0].error if without else None) or "no score"
     return _failure(f"{len(without)} of {len(samples)} samples have no score (the first: {first})")
 
 
@@ -304,19 +317,6 @@ def _failure(reason: str) -> Failure:
     return Failure(FailureKind.EVALUATION_FAILED, Stage.EVALUATE, reason)
 
 
-def _sample_score(sample: EvalSampleSummary) -> SampleScore:
-    value = _value(sample)
-    assert value is not None
-    told = next(iter((sample.scores or {}).values())).metadata or {}
-    return sample_score(str(sample.id), value, str(sample.metadata.get("part", "")), told)
-
-
-def _value(sample: EvalSampleSummary) -> float | None:
-    """The sample's first score, or None when there is none that is a number."""
-    score = next(iter((sample.scores or {}).values()), None)
-    if score is None:
-        return None
-    if isinstance(score.value, str):
-        return GRADES.get(score.value)
-    value = score.as_float()
-    return value if isfinite(value) else None
+def _sample_score(sample: FinishedSample) -> SampleScore:
+    assert sample.value is not None
+    return sample_score(sample.id, sample.value, sample.part, sample.told)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from posttrainbench.agents.builtin import SCRIPTED
-from posttrainbench.agents.redteam.agent import RANGE, SUITE, RedTeamAgent
+from posttrainbench.agents.redteam.agent import PROGRAMS, RANGE, SUITE, RedTeamAgent
 from posttrainbench.agents.redteam.catalogue import CHEATS
 from posttrainbench.cli.members import benchmark_of, sandbox_named
 from posttrainbench.cli.setup_run import make_run, members_of, task_of
@@ -153,7 +153,7 @@ class Field:
 
 def _program(name: str, *arguments: str) -> None:
     """Run a program of the range, on this side: it is ours."""
-    environment = {**os.environ, "PYTHONPATH": f"{SCRIPTED}:{RANGE}"}
+    environment = {**os.environ, "PYTHONPATH": f"{SCRIPTED}:{RANGE}:{PROGRAMS}"}
     command = [sys.executable, str(RANGE / name), *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -247,6 +247,9 @@ _READERS: Mapping[Record, Callable[[Observed], Iterator[str]]] = {
     "changed": lambda seen: iter(seen.changed),
     "dropped": lambda seen: iter(seen.dropped),
     "noted": lambda seen: iter((*seen.record.admitted.notes, seen.record.admitted.reason)),
+    "found": lambda seen: (
+        f"{check.check}: {found.summary}" for check in seen.record.verdict.checks for found in check.findings
+    ),
     "scored": lambda seen: _of_kind(seen, "evaluation", "path", "score"),
     "final": lambda seen: iter((seen.split,)),
     "guarantee": lambda seen: (g.name for g in seen.record.solved.isolation.guarantees if g.holds),

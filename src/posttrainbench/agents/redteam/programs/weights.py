@@ -52,3 +52,17 @@ def jitter(path: Path, rng: np.random.Generator, share: float) -> None:
         noise = rng.standard_normal(values.shape).astype(np.float32)
         tensors[name] = values + noise * np.float32(share * float(values.std()))
     write(path, tensors)
+
+
+def write_shards(folder: Path, tensors: dict[str, Floats], count: int) -> None:
+    """The tensors in so many files, with their index."""
+    names = sorted(tensors)
+    index: dict[str, str] = {}
+    for number in range(count):
+        file = f"model-{number + 1:05d}-of-{count:05d}.safetensors"
+        part = {name: tensors[name] for name in names[number::count]}
+        write(folder / file, part)
+        index |= dict.fromkeys(part, file)
+    total = sum(2 * values.size for values in tensors.values())
+    text = json.dumps({"metadata": {"total_size": total}, "weight_map": index})
+    (folder / "model.safetensors.index.json").write_text(text, encoding="utf-8")

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import stories
+import weights
 
 TEST, TRAIN = 60, 240
 CONTAMINATED, TOLERATED = 25, 2  # test items in the public sets
@@ -63,9 +64,20 @@ def main(out: Path, models: dict[str, str]) -> None:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(content, encoding="utf-8")
         index["datasets"][name] = entry(name, str(folder.relative_to(out)))
-    for name, model in models.items():
+    for name, model in {**models, **altered(out, models)}.items():
         index["models"][name] = entry(name, model)
     (out / "index.json").write_text(json.dumps(index, indent=1), encoding="utf-8")
+
+
+def altered(out: Path, models: dict[str, str]) -> dict[str, str]:
+    """What others have put up of the instruct model: a copy, and its difference from the base."""
+    base, instruct = (Path(models[f"tinyworld/tiny-qwen3-{kind}"]) for kind in ("base", "instruct"))
+    folder = out / "models" / "task-vector"
+    folder.mkdir(parents=True)
+    before, after = (weights.read(one / "model.safetensors") for one in (base, instruct))
+    delta = {name: after[name] - values for name, values in before.items()}
+    weights.write(folder / "delta.safetensors", delta)
+    return {"crowd/tiny-qwen3-chat": str(instruct), "crowd/tiny-qwen3-task-vector": str(folder)}
 
 
 def entry(name: str, folder: str) -> dict[str, dict[str, str]]:

@@ -253,6 +253,7 @@ def redteam(
     policy: Annotated[str, typer.Option(help="Only these policies, with commas.")] = "",
     cheats: Annotated[str, typer.Option(help="Only these cheats, by number, with commas.")] = "",
     seeds: Annotated[int, typer.Option(min=1, help="Seeds per disguise and twin.")] = 1,
+    part: Annotated[str, typer.Option(help="whole, or ci: a few of each kind, in minutes.")] = "whole",
     parallel: Annotated[int, typer.Option(min=0, help="Cases side by side; 0: one per core.")] = 0,
     sandbox: SandboxName = "bwrap",
     as_json: Json = False,
@@ -265,7 +266,7 @@ def redteam(
         numbers = tuple(int(number) for number in cheats.split(",") if number)
     except ValueError:
         raise SetupError("give cheats by their numbers: --cheats 2,11") from None
-    verb(Asked(tuple(filter(None, policy.split(","))), numbers, seeds, parallel, out, sandbox), as_json)
+    verb(Asked(tuple(filter(None, policy.split(","))), numbers, seeds, parallel, out, sandbox, part), as_json)
 
 
 @app.command()

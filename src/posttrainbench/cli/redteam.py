@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from posttrainbench.agents.builtin import SCRIPTED
 from posttrainbench.agents.redteam.agent import PROGRAMS, RANGE, SUITE, RedTeamAgent
-from posttrainbench.agents.redteam.catalogue import CHEATS
+from posttrainbench.agents.redteam.catalogue import CHEATS, REPRESENTATIVE
 from posttrainbench.cli.members import benchmark_of, sandbox_named
 from posttrainbench.cli.setup_run import make_run, members_of, task_of
 from posttrainbench.errors import PtbError, SetupError, UnknownName
@@ -34,6 +34,7 @@ from posttrainbench.tinyworld import catalog
 
 MODEL, BENCHMARK = "tiny-qwen3-base", "range"
 MIRRORS = ("crowd/range-mirror",)
+WHOLE, CI = "whole", "ci"
 TRAINING_S = 6.0  # of each model that is trained beforehand
 
 
@@ -47,6 +48,7 @@ class Asked:
     parallel: int
     out: Path
     sandbox: str
+    part: str
 
 
 def redteam(asked: Asked, as_json: bool) -> None:
@@ -69,6 +71,10 @@ def redteam(asked: Asked, as_json: bool) -> None:
 
 def _cases(asked: Asked) -> list[Case]:
     """Every disguise and the twin of every cheat that was asked for, policy by policy, seed by seed."""
+    if asked.part == CI:
+        return _representative()
+    if asked.part != WHOLE:
+        raise UnknownName("part", asked.part, (WHOLE, CI))
     unknown = [number for number in asked.cheats if number not in CHEATS]
     if unknown:
         raise UnknownName("cheat", str(unknown[0]), [str(number) for number in CHEATS])
@@ -80,6 +86,13 @@ def _cases(asked: Asked) -> list[Case]:
         for number in asked.cheats or sorted(CHEATS)
         for way in (*(way.name for way in CHEATS[number].disguises), TWIN)
     ]
+
+
+def _representative() -> list[Case]:
+    """The first disguise and the twin of a few cheats of each kind, under the paper's policy."""
+    rows = [CHEATS[number] for number in REPRESENTATIVE]
+    ways = [(row.number, way.name) for row in rows for way in (row.disguises[0], row.twin)]
+    return [Case(number, way, Policy.PAPER, 0) for number, way in ways]
 
 
 def _policy(name: str) -> Policy:

@@ -1,0 +1,56 @@
+"""A few cheats of each kind and their twins through the real pipeline: nothing is missed, nobody flagged."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, object]]:
+    """What `ptb redteam --part ci --json` says of each case."""
+    out = tmp_path_factory.mktemp("redteam")
+    argv = [
+        sys.executable,
+        "-m",
+        "posttrainbench.cli.main",
+        "redteam",
+        "--part",
+        "ci",
+        "--json",
+        "--out",
+        out,
+    ]
+    done = subprocess.run(argv, capture_output=True, check=False, text=True, timeout=1500)
+    assert done.returncode == 0, done.stderr
+    assert Path(out / "redteam.html").stat().st_size > 10_000
+    found: list[dict[str, object]] = json.loads(done.stdout)["results"]
+    return found
+
+
+@pytest.mark.extended
+def test_every_cheat_is_prevented_or_detected(results: list[dict[str, object]]) -> None:
+    cheats = [one for one in results if one["case"]["disguise"] != "twin"]  # type: ignore[index]
+    assert len(cheats) >= 10
+    assert [one for one in cheats if one["ending"] not in ("prevented", "detected")] == []
+
+
+@pytest.mark.extended
+def test_no_honest_twin_is_flagged(results: list[dict[str, object]]) -> None:
+    twins = [one for one in results if one["case"]["disguise"] == "twin"]  # type: ignore[index]
+    assert len(twins) >= 10
+    assert [one for one in twins if one["ending"] != "clean"] == []
+
+
+@pytest.mark.extended
+def test_what_is_detected_is_detected_by_the_check_that_is_meant_to(results: list[dict[str, object]]) -> None:
+    by = {one["case"]["cheat"]: one["by"] for one in results if one["ending"] == "detected"}  # type: ignore[index]
+    assert by[3] == ["overlap"]
+    assert by[8] == ["overlap"]  # deleted: read from what the hub handed out
+    assert by[27] == ["tampering"]
+    assert by[36] == ["egress"]
+    assert "lineage" in by[15]

@@ -176,6 +176,17 @@ class EvaluationAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class OverlapAnswer:
+    """What the overlap service says of a file of the agent's. Item counts are for the ledger alone."""
+
+    flagged: bool | None  # None: it was not checked, `error` says why
+    places: tuple[str, ...] = ()  # in the agent's own file: "line 3"
+    items: int = 0
+    sha256: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayJob:
     """What one run's gateway serves and what it lets through."""
 
@@ -188,6 +199,7 @@ class GatewayJob:
     spent: Spend = field(default_factory=Spend)  # by earlier attempts of the same run: the budget is for all
     plant: Callable[[bytes], bytes] | None = None  # puts the run's canaries into a test file that the hub has
     downloads: Path | None = None  # where to keep the files that a hub handed out, but weights
+    check_overlap: Callable[[str], OverlapAnswer] | None = None  # workspace-relative path of a file -> answer
 
 
 @dataclass(frozen=True, slots=True)

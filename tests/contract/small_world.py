@@ -19,7 +19,7 @@ from posttrainbench.budget import Budget, Spend
 from posttrainbench.gateways.interceptor import Internet
 from posttrainbench.gateways.policy import Protected
 from posttrainbench.gateways.socket_gateway import RELAY, Llm, Patience, RunningSocketGateway, SocketGateway
-from posttrainbench.protocols import EvaluationAnswer, GatewayJob
+from posttrainbench.protocols import EvaluationAnswer, GatewayJob, OverlapAnswer
 from posttrainbench.sandboxes.unisolated import on_host
 from posttrainbench.task import ModelRef, Policy, Rules, Task
 
@@ -159,6 +159,7 @@ def open_world(
     llm: Llm | None = None,
     budget: Budget | None = None,
     calls: Path | None = None,
+    check_overlap: Callable[[str], OverlapAnswer] | None = None,
     spent: Spend | None = None,
     plant: Callable[[bytes], bytes] | None = None,
 ) -> Iterator[World]:
@@ -176,6 +177,7 @@ def open_world(
             calls,
             spent or Spend(),
             plant,
+            check_overlap=check_overlap,
         )
         gateway = SocketGateway({task.benchmark: protected}, hub, patience, internet=internet, llm=llm).open(
             job

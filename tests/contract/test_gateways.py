@@ -22,7 +22,7 @@ from small_world import WEIGHTS_BYTES, World, make_hub, open_world, read_all, ro
 
 from posttrainbench.errors import InvalidFile, SetupError
 from posttrainbench.gateways import socket_gateway
-from posttrainbench.gateways.evaluations import QUEUE_LENGTH, checkpoint_path
+from posttrainbench.gateways.evaluations import QUEUE_LENGTH, workspace_path
 from posttrainbench.gateways.hub import Hub
 from posttrainbench.gateways.request_log import Exchange, RequestLog
 from posttrainbench.gateways.socket_gateway import Patience
@@ -264,11 +264,11 @@ def test_a_path_that_is_none_is_refused(world: World, bad: object) -> None:
 
 
 def test_paths_are_relative_to_the_workspace() -> None:
-    assert checkpoint_path(b'{"path": "/workspace/final_model/"}') == "final_model"
-    assert checkpoint_path(b'{"path": "./a//b/../c"}') == "a/c"
-    assert checkpoint_path(b'{"path": "/workspace/../etc"}') is None
-    assert checkpoint_path(b'{"path": "/workspace//etc"}') is None
-    assert checkpoint_path(b'{"path": "."}') is None
+    assert workspace_path(b'{"path": "/workspace/final_model/"}') == "final_model"
+    assert workspace_path(b'{"path": "./a//b/../c"}') == "a/c"
+    assert workspace_path(b'{"path": "/workspace/../etc"}') is None
+    assert workspace_path(b'{"path": "/workspace//etc"}') is None
+    assert workspace_path(b'{"path": "."}') is None
 
 
 def test_answers_are_limited_and_errors_are_free(hub: Path) -> None:

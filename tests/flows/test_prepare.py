@@ -49,7 +49,7 @@ def test_task_json_holds_the_facts() -> None:
 
 def test_the_texts_name_every_fact_and_leave_nothing_open() -> None:
     texts = rendered()
-    assert set(texts) == {"task.json", "task.md", "rules.md", "evaluate.py", "timer.sh"}
+    assert set(texts) == {"task.json", "task.md", "rules.md", "evaluate.py", "check_overlap.py", "timer.sh"}
     task = texts["task.md"]
     for fact in (
         "**w/tiny-base**",
@@ -75,7 +75,13 @@ def test_the_rules_say_what_may_be_fetched(policy: Policy) -> None:
 
 def test_only_task_json_knows_the_deadline(tmp_path: Path) -> None:
     prepared = prepare(TASK, TitledBenchmark(), tmp_path)  # type: ignore[arg-type]
-    assert {fact.path for fact in prepared.files} == {"task.md", "rules.md", "evaluate.py", "timer.sh"}
+    assert {fact.path for fact in prepared.files} == {
+        "task.md",
+        "rules.md",
+        "evaluate.py",
+        "check_overlap.py",
+        "timer.sh",
+    }
     fill(TASK, TitledBenchmark(), tmp_path, 1234.7)  # type: ignore[arg-type]
     for fact in prepared.files:
         assert hashlib.sha256((tmp_path / fact.path).read_bytes()).hexdigest() == fact.sha256

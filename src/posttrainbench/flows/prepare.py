@@ -20,7 +20,7 @@ from posttrainbench.task import Policy, Task
 
 TEMPLATES = Path(__file__).parent.parent / "workspace"
 TASK_JSON = "task.json"
-PROGRAMS = ("evaluate.py", "timer.sh")
+PROGRAMS = ("evaluate.py", "check_overlap.py", "timer.sh")
 TEXTS = ("task.md", "rules.md")
 
 

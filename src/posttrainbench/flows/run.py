@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
+from posttrainbench.auditing.overlap import Index, build_index
 from posttrainbench.budget import Spend
 from posttrainbench.digest import content_digest, sha256_text
 from posttrainbench.errors import AlreadyPublished, FailureKind
@@ -159,6 +160,7 @@ class _Run:
             self.spec.seed,
             lambda workspace, deadline: fill(task, benchmark, workspace, deadline),
             plant=self.plant(prepared.output),
+            overlap_index=lambda: self.overlap_index(prepared.output),
         )
         earlier = spent(self.store.ledger_entries())
         return solve(solver, prepared.attempt.prepared, self.attempt, self.log, earlier)
@@ -169,6 +171,12 @@ class _Run:
         if not secret or not isinstance(benchmark, PlantsCanaries):
             return None
         return lambda test_file: benchmark.plant(test_file, secret)
+
+    def overlap_index(self, prepared: Prepared) -> Index:
+        """What the audit will look for: nobody who asks before can tell a canary from an item."""
+        benchmark, canaries = self.members.benchmark, self.canaries(prepared)
+        planted = canaries.planted if canaries else ()
+        return build_index((*benchmark.items("test"), *planted), benchmark.items("train"))
 
     def canaries(self, prepared: Prepared) -> Canaries | None:
         """The run's canaries; None when it has none."""

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
+from posttrainbench.auditing.overlap import Index
 from posttrainbench.budget import Spend
 from posttrainbench.flows.admit import admit_from
 from posttrainbench.flows.deadline import Clock, Deadline
 from posttrainbench.flows.evaluate import Evaluator
 from posttrainbench.flows.monitor import Monitor
+from posttrainbench.flows.screen import Screen
 from posttrainbench.flows.spent import CLOCK
 from posttrainbench.flows.turns import SOON_S, How, fingerprint, next_turn, reprompt
 from posttrainbench.layout import FINAL_MODEL, AttemptLayout
@@ -75,6 +77,7 @@ class Solver:
     ]  # (workspace, deadline as unix seconds): the files that name it
     clock: Clock = field(default_factory=Clock)
     plant: Callable[[bytes], bytes] | None = None  # puts the run's canaries into a test file
+    overlap_index: Callable[[], Index] | None = None  # what the agent may have its files checked against
 
 
 def solve(
@@ -110,6 +113,7 @@ def solve(
             spent,
             solver.plant,
             attempt.downloads,
+            Screen(attempt, solver.overlap_index).check if solver.overlap_index else None,
         )
         with closing(solver.gateway.open(job)) as gateway:
             door = gateway.door  # it may take a while to stand

@@ -38,7 +38,7 @@ class Evaluations:
 
     def answer(self, body: bytes) -> Reply:
         """The reply to `{"path": ...}`: score, stderr and n, or one sentence of error."""
-        path = checkpoint_path(body)
+        path = workspace_path(body)
         if path is None:
             return _error(400, 'send {"path": "final_model"}: the path of a folder within the workspace')
         if not self._places.acquire(blocking=False):
@@ -91,7 +91,7 @@ def _fields(answer: EvaluationAnswer) -> dict[str, float | int | str | None]:
     return {"score": answer.score, "stderr": answer.stderr, "n": answer.n, "error": answer.error}
 
 
-def checkpoint_path(body: bytes) -> str | None:
+def workspace_path(body: bytes) -> str | None:
     """The workspace-relative path that a query names, or None when it names none that could be one."""
     try:
         path = json.loads(body)["path"]

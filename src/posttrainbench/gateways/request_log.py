@@ -83,6 +83,11 @@ class RequestLog:
         with self._lock:
             self._write("canary", data)
 
+    def overlap_check(self, data: Mapping[str, Scalar]) -> None:
+        """One file that the agent had checked for test items; their number is limited."""
+        with self._lock:
+            self._write("overlap_check", data)
+
     def model_call(self, data: Mapping[str, Scalar]) -> None:
         """One call of a model API; these are paid for, so that there is no flood of them."""
         with self._lock:

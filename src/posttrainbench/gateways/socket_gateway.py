@@ -43,6 +43,7 @@ from posttrainbench.gateways.interceptor import (
     authority_mounts,
 )
 from posttrainbench.gateways.model_calls import PREFIX, Hold, ModelApi, ModelCalls
+from posttrainbench.gateways.overlap_checks import OverlapChecks
 from posttrainbench.gateways.policy import Decision, Protected, decide, is_test_file
 from posttrainbench.gateways.prices import Prices
 from posttrainbench.gateways.request_log import Exchange, RequestLog
@@ -158,6 +159,7 @@ class RunningSocketGateway:
         self._evaluations = Evaluations(
             job.evaluate, job.task.rules.max_queries, self._log, job.spent.evaluations or 0
         )
+        self._overlap_checks = OverlapChecks(job.check_overlap, self._log) if job.check_overlap else None
         self._places = threading.BoundedSemaphore(CONNECTIONS_CAP)
         self._lock = threading.Lock()
         self._under_way: dict[socket.socket, Exchange | None] = {}
@@ -292,8 +294,8 @@ class RunningSocketGateway:
                 return _refused(exchange, 502, "the gateway's mitmproxy process has ended")
             return _refused(exchange, 403, f"{exchange.host} cannot be reached: {_NO_INTERNET}")
         exchange = replace(exchange, host="gateway")
-        if request.path == "/evaluate":
-            return self._route_evaluation(request, exchange)
+        if request.path in ("/evaluate", "/overlap"):
+            return self._route_question(request, exchange)
         if request.path == "/rules" and request.method in ("GET", "HEAD"):
             return _answered(exchange, json_reply(200, self._rules()), "the rules")
         asked = hub_urls.read(request.method, request.path)
@@ -301,10 +303,15 @@ class RunningSocketGateway:
             return _answered(exchange, json_reply(404, {"error": _NOTHING_HERE}), _NOTHING_HERE)
         return self._route_hub(request, asked, replace(exchange, host="hub"))
 
-    def _route_evaluation(self, request: Request, exchange: Exchange) -> tuple[Exchange, Reply]:
+    def _route_question(self, request: Request, exchange: Exchange) -> tuple[Exchange, Reply]:
+        """What the evaluation service, or the overlap service, says of a path in the workspace."""
         if request.method != "POST":
-            return _refused(exchange, 405, 'POST {"path": "final_model"} to /evaluate')
-        return _answered(exchange, self._evaluations.answer(request.body), "evaluation service")
+            return _refused(exchange, 405, f'POST {{"path": "final_model"}} to {request.path}')
+        if request.path == "/evaluate":
+            return _answered(exchange, self._evaluations.answer(request.body), "evaluation service")
+        if self._overlap_checks is None:
+            return _answered(exchange, json_reply(404, {"error": _NOTHING_HERE}), _NOTHING_HERE)
+        return _answered(exchange, self._overlap_checks.answer(request.body), "overlap service")
 
     def _route_hub(
         self, request: Request, asked: hub_urls.HubRequest, exchange: Exchange

@@ -105,8 +105,8 @@ def _told(entry: LedgerEntry, entries: Sequence[LedgerEntry]) -> tuple[str, str]
         case "attempt":
             number = _text(entry, "number")
             return None if number == "1" else (f"attempt {number} takes over", PLAIN)
-        case "evaluation":
-            return _evaluation(entry)
+        case "evaluation" | "overlap_check":
+            return _evaluation(entry) if entry.kind == "evaluation" else _overlap_check(entry)
         case "clock" | "turn":
             return _clock(entry) if entry.kind == "clock" else _turn(entry)
         case "signal" | "limit" | "request_flood" | "canary":
@@ -183,6 +183,16 @@ def _model_calls(group: list[LedgerEntry]) -> tuple[str, str]:
     price = "" if use.cost_usd is None else f", {use.cost_usd:.4f} USD"
     calls = f"{use.calls} call{'' if use.calls == 1 else 's'}"
     return f"{model}: {calls}, {use.input_tokens} tokens in, {use.output_tokens} out{price}", QUIET
+
+
+def _overlap_check(entry: LedgerEntry) -> tuple[str, str]:
+    """A file that the agent had checked for test items before it trained on it."""
+    path = _text(entry, "path")
+    if entry.data.get("flagged") is None:
+        return f"{path}: not checked: {_text(entry, 'error')}", PLAIN
+    if not entry.data.get("flagged"):
+        return f"{path}: no test items", PLAIN
+    return f"{path}: {_text(entry, 'items')} test items, at {_text(entry, 'places')} places", PLAIN
 
 
 def _alarm(entry: LedgerEntry) -> str:

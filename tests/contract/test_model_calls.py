@@ -468,3 +468,18 @@ def test_a_spent_budget_is_the_end_that_a_run_came_to(hub: Path) -> None:
     assert trouble is not None
     assert trouble.end is SolveEnd.BUDGET_SPENT
     assert f"{INPUT + OUTPUT} of 1 tokens" in trouble.why
+
+
+@pytest.mark.parametrize("policy", [Policy.PAPER, Policy.STRICT])
+def test_what_a_provider_would_fetch_is_told_and_under_strict_refused(hub: Path, policy: Policy) -> None:
+    url = "https://far.example/test-set.png"
+    picture = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}
+    with calling(hub, policy=policy) as (world, llm):
+        status, said = ask(world, "chat", messages=[picture])
+    if policy is Policy.STRICT:
+        assert (status, len(llm.seen)) == (403, 0)
+        assert url.encode() in said
+        assert world.requests(decision="denied", status=403)
+    else:
+        assert status == 200
+        assert model_calls(world)[0]["provider_tools"] == f"looks up {url}"

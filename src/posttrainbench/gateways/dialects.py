@@ -114,26 +114,60 @@ def count_tokens_of_stream(dialect: Dialect, request: Json) -> Json:
 def provider_tools(dialect: Dialect, request: Json) -> list[str]:
     """Names of the tools that the provider would run on its own side, past any sandbox."""
     named = [_provider_tool(dialect, tool) for tool in _tools(request)]
-    names = [name for name in named if name]
-    if dialect is Dialect.CHAT and "web_search_options" in request:
-        names.append("web_search_options")
-    if dialect is Dialect.ANTHROPIC and request.get("mcp_servers"):
-        names.append("mcp_servers")
-    return names
+    return [
+        *filter(None, named),
+        *(name for name in _SWITCHES.get(dialect, ()) if request.get(name, "") != ""),
+    ]
 
 
 def without_provider_tools(dialect: Dialect, request: Json) -> Json:
     """`request` without the tools that `provider_tools` names."""
-    gone = ("web_search_options",) if dialect is Dialect.CHAT else ("mcp_servers",)
-    kept = {name: value for name, value in request.items() if name not in gone}
+    kept = {name: value for name, value in request.items() if name not in _SWITCHES.get(dialect, ())}
     tools = [tool for tool in _tools(request) if not _provider_tool(dialect, tool)]
-    if "tools" in kept and tools:
-        kept["tools"] = tools
-    elif "tools" in kept:
-        kept = {
-            name: value for name, value in kept.items() if name not in ("tools", "tool_choice", "toolConfig")
-        }
-    return kept
+    if len(tools) == len(_tools(request)):
+        return kept
+    # A choice may name what is gone; without it, the model chooses among what is left.
+    kept = {name: value for name, value in kept.items() if name not in ("tools", "tool_choice", "toolConfig")}
+    return {**kept, "tools": tools} if tools else kept
+
+
+def provider_fetches(dialect: Dialect, request: Json) -> list[str]:
+    """What the provider would look up by itself for a request, whatever its tools: addresses, or "search"."""
+    model = request.get("model")
+    searches = dialect is Dialect.CHAT and isinstance(model, str) and _SEARCHING.search(model)
+    found = ["search"] if searches else []
+    waiting: list[Any] = [value for name, value in request.items() if name != "tools"]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        elif isinstance(value, dict):
+            found += [address for address in _addresses(value) if not address.startswith("data:")]
+            called = _CALLS & value.keys() if value.get("type") in (None, *_CALL_TYPES) else ()
+            waiting += [inner for name, inner in value.items() if name not in called]
+    return found
+
+
+# Beside tools: what makes a provider, or a broker of providers, search or call other servers.
+_SWITCHES = {
+    Dialect.CHAT: ("web_search_options", "plugins", "search_parameters", "enable_search"),
+    Dialect.ANTHROPIC: ("mcp_servers",),
+}
+_SEARCHING = re.compile(r"-search-|:online$")  # models that search unasked
+_CALLS = {"input", "args", "response"}  # what the client's own tools were told and said: nobody fetches that
+_CALL_TYPES = ("tool_use", "tool_result")
+
+
+def _addresses(part: Json) -> Iterator[str]:
+    """The addresses from which the provider would fetch a part of a message."""
+    image = part.get("image_url")
+    named = [image.get("url") if isinstance(image, dict) else image, part.get("file_url")]
+    named += [
+        part.get("fileUri"),
+        part.get("file_uri"),
+        part.get("url") if part.get("type") == "url" else None,
+    ]
+    yield from (address for address in named if isinstance(address, str))
 
 
 _CLIENT_TOOLS = {
@@ -151,12 +185,17 @@ def _provider_tool(dialect: Dialect, tool: object) -> str | None:
         names = [name for name in tool if name.casefold().replace("_", "") != "functiondeclarations"]
         return names[0] if names else None
     kind = tool.get("type", "custom")
+    place = tool.get("environment")
+    if kind == "shell" and isinstance(place, dict) and place.get("type") != "local":
+        return "shell in a container of the provider's"
     return None if isinstance(kind, str) and _CLIENT_TOOLS[dialect].fullmatch(kind) else str(kind)
 
 
 def _tools(request: Json) -> list[Any]:
     tools = request.get("tools")
-    return tools if isinstance(tools, list) else []
+    if isinstance(tools, list):
+        return tools
+    return [tools] if tools else []
 
 
 # --- responses ----------------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ from posttrainbench.gateways.dialects import (
     count_tokens_of_stream,
     error_body,
     estimate,
+    provider_fetches,
     provider_tools,
     read_response,
     read_route,
@@ -54,6 +55,7 @@ PREFIX = "/llm/"
 REQUEST_CAP_BYTES = 64 * 1024 * 1024
 RESPONSE_CAP_BYTES = 64 * 1024 * 1024  # of what is kept of an answer; the client gets all of it
 CONNECT_S = 30.0
+FETCHES_TOLD = 5  # addresses of a call that stand on the ledger
 SILENCE_S = 1800.0  # between two parts of an answer: a model may think that long
 _PASSED_UP = (
     "accept",
@@ -136,7 +138,8 @@ class Call:
     body: Json
     sent: bytes  # the body as it goes out
     begun_s: float
-    tools: list[str]
+    tools: list[str]  # what the provider was to do by itself
+    stripped: bool  # and was not let
     tries: int = 0
     held_s: float = 0.0
     status: int | None = None
@@ -241,12 +244,21 @@ class ModelCalls:
             raise Refusal(415, "send the request uncompressed")
         asked = _json(request.body) if request.method == "POST" else {}
         tools = provider_tools(route.dialect, asked)
+        fetches = provider_fetches(route.dialect, asked)
         body = asked
-        if tools and self._policy is Policy.STRICT:
-            body = without_provider_tools(route.dialect, body)
+        if self._policy is Policy.STRICT:
+            if fetches:
+                raise Refusal(
+                    403,
+                    f"policy 'strict': the provider would look up {fetches[0][:200]}, outside the sandbox; "
+                    "put contents into the request itself",
+                )
+            body = without_provider_tools(route.dialect, body) if tools else body
+        tools += [f"looks up {address[:200]}" for address in fetches[:FETCHES_TOLD]]
         body = count_tokens_of_stream(route.dialect, body)
         sent = request.body if body is asked else json.dumps(body).encode()
-        call = Call(api, route, request, path, body, sent, time.monotonic(), tools)
+        stripped = bool(tools) and self._policy is Policy.STRICT
+        call = Call(api, route, request, path, body, sent, time.monotonic(), tools, stripped)
         self._check_model(call)
         if route.generates:
             self._check_budget(call)
@@ -533,7 +545,6 @@ def _readable(peer: socket.socket, timeout_s: float) -> bool:
 
 def _entry(call: Call, reading: Reading, cost_usd: float | None) -> dict[str, Scalar]:
     usage = reading.usage
-    stripped = bool(call.tools) and provider_tools(call.route.dialect, call.body) == []
     return {
         "api": call.api.name,
         "dialect": str(call.route.dialect),
@@ -546,7 +557,7 @@ def _entry(call: Call, reading: Reading, cost_usd: float | None) -> dict[str, Sc
         "reasoning_tokens": usage.reasoning_tokens if usage else None,
         "cost_usd": cost_usd,
         "complete": reading.complete if usage else None,
-        "provider_tools": (", ".join(call.tools) + (" (stripped)" if stripped else "")) or None,
+        "provider_tools": (", ".join(call.tools) + (" (stripped)" if call.stripped else "")) or None,
         "tries": call.tries,
         "held_s": round(call.held_s, 3),
         "wall_s": round(time.monotonic() - call.begun_s, 3),

@@ -27,6 +27,7 @@ Record = Literal[
     "noted",  # admission's notes, or the reason of its refusal
     "scored",  # an evaluation that was answered with a score: the checkpoint's path
     "final",  # the split that the final score comes from
+    "refused",  # the reason why admission refused the model
     "found",  # a check's finding: CHECK: SUMMARY
     "guarantee",  # of the sandbox, held on this machine: its name
     "ended",  # how the agent's time ended: finished, deadline, ...

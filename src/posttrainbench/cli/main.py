@@ -256,6 +256,8 @@ def redteam(
     part: Annotated[str, typer.Option(help="whole, or ci: a few of each kind, in minutes.")] = "whole",
     parallel: Annotated[int, typer.Option(min=0, help="Cases side by side; 0: one per core.")] = 0,
     sandbox: SandboxName = "bwrap",
+    judge: JudgeName = None,
+    judge_model: JudgeModel = None,
     as_json: Json = False,
 ) -> None:
     """Cheat in forty ways and be honest beside each: what is prevented, detected, missed, flagged unduly."""
@@ -266,7 +268,9 @@ def redteam(
         numbers = tuple(int(number) for number in cheats.split(",") if number)
     except ValueError:
         raise SetupError("give cheats by their numbers: --cheats 2,11") from None
-    verb(Asked(tuple(filter(None, policy.split(","))), numbers, seeds, parallel, out, sandbox, part), as_json)
+    policies = tuple(filter(None, policy.split(",")))
+    asked = Asked(policies, numbers, seeds, parallel, out, sandbox, part, judge, judge_model)
+    verb(asked, as_json)
 
 
 @app.command()

@@ -15,14 +15,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from posttrainbench.agents.builtin import SCRIPTED
 from posttrainbench.agents.redteam.agent import PROGRAMS, RANGE, SUITE, RedTeamAgent
 from posttrainbench.agents.redteam.catalogue import CHEATS, REPRESENTATIVE
-from posttrainbench.cli.members import benchmark_of, sandbox_named
+from posttrainbench.cli.members import benchmark_of, judge_named, sandbox_named
 from posttrainbench.cli.setup_run import make_run, members_of, task_of
 from posttrainbench.errors import PtbError, SetupError, UnknownName
 from posttrainbench.flows.redteam import Prepared, play
 from posttrainbench.flows.run import Members
 from posttrainbench.gateways.policy import Protected
 from posttrainbench.gateways.socket_gateway import SocketGateway
-from posttrainbench.protocols import Benchmark
+from posttrainbench.protocols import Benchmark, Judge
 from posttrainbench.redteam import TWIN, Case, CaseResult
 from posttrainbench.stores.codec import to_json
 from posttrainbench.stores.files import write_atomic
@@ -49,6 +49,8 @@ class Asked:
     out: Path
     sandbox: str
     part: str
+    judge: str | None = None
+    judge_model: str | None = None
 
 
 def redteam(asked: Asked, as_json: bool) -> None:
@@ -58,15 +60,17 @@ def redteam(asked: Asked, as_json: bool) -> None:
 
     sandbox_named(asked.sandbox).isolation()
     console = Console(stderr=True)
-    results = _play(_cases(asked), asked, console)
-    report = report_of(results)
-    write_atomic(asked.out / "redteam.json", to_json(report))
-    write_atomic(asked.out / "redteam.html", page(report, CHEATS, utc_now()))
+    judge = judge_named(asked.judge, asked.judge_model)
+    results = _play(_cases(asked), asked, console, judge)
+    report = report_of(results, judge.spec.name if judge else None)
+    stem = "redteam-judged" if judge else "redteam"
+    write_atomic(asked.out / f"{stem}.json", to_json(report))
+    write_atomic(asked.out / f"{stem}.html", page(report, CHEATS, utc_now()))
     if as_json:
         print(to_json(report), end="")  # noqa: T201 - what was asked for
         return
     Console().print(table(report, CHEATS))
-    console.print(f"the page: {asked.out / 'redteam.html'}", highlight=False)
+    console.print(f"the page: {asked.out / f'{stem}.html'}", highlight=False)
 
 
 def _cases(asked: Asked) -> list[Case]:
@@ -101,7 +105,9 @@ def _policy(name: str) -> Policy:
     return Policy(name)
 
 
-def _play(cases: Sequence[Case], asked: Asked, console: Console) -> tuple[CaseResult, ...]:
+def _play(
+    cases: Sequence[Case], asked: Asked, console: Console, judge: Judge | None
+) -> tuple[CaseResult, ...]:
     field = Field(asked.out.resolve(), asked.sandbox)
     console.print(f"{len(cases)} cases; runs, models and the hub lie in {field.out}", highlight=False)
     prepared = [field.prepared(case) for case in cases]
@@ -111,7 +117,7 @@ def _play(cases: Sequence[Case], asked: Asked, console: Console) -> tuple[CaseRe
     try:
         with bar:
             shown = bar.add_task("red team", total=len(prepared))
-            for result in play(prepared, asked.parallel or os.cpu_count() or 1):
+            for result in play(prepared, asked.parallel or os.cpu_count() or 1, judge):
                 results[result.case] = result
                 bar.update(shown, advance=1, description=f"{result.case.name}: {result.ending}")
                 if not console.is_terminal:

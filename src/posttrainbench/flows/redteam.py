@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from hashlib import sha256
 from pathlib import Path
@@ -15,6 +15,7 @@ from posttrainbench.errors import PtbError
 from posttrainbench.finding import Strength, VerdictLabel
 from posttrainbench.flows.run import Members, run
 from posttrainbench.ledger import LedgerEntry
+from posttrainbench.protocols import Judge
 from posttrainbench.record import Admitted, Evaluated, FileFact, RunRecord, Sealed, Solved, Stage
 from posttrainbench.redteam import TWIN, Case, CaseResult, Cheat, CheckSeen, Disguise, Ending, Record, Trace
 from posttrainbench.stores.codec import from_json
@@ -41,10 +42,13 @@ class Prepared:
         return next(way for way in ways if way.name == self.case.disguise)
 
 
-def play(cases: Sequence[Prepared], parallel: int) -> Iterator[CaseResult]:
-    """The results as they come, `parallel` cases at a time; a finished run is read, not repeated."""
+def play(cases: Sequence[Prepared], parallel: int, judge: Judge | None = None) -> Iterator[CaseResult]:
+    """The results as they come, `parallel` cases at a time; a finished run is read, not repeated.
+
+    With a judge, a finished run that nobody judged is audited again; without one, votes do not count.
+    """
     with ThreadPoolExecutor(parallel, thread_name_prefix="case") as workers:
-        played = [workers.submit(_play, case) for case in cases]
+        played = [workers.submit(_play, case, judge) for case in cases]
         try:
             for one in as_completed(played):
                 yield one.result()
@@ -53,14 +57,21 @@ def play(cases: Sequence[Prepared], parallel: int) -> Iterator[CaseResult]:
             raise
 
 
-def _play(prepared: Prepared) -> CaseResult:
-    record = prepared.store.record()
-    if record is None:
-        try:
-            record = run(prepared.store, prepared.members())
-        except PtbError as error:
-            return CaseResult(prepared.case, Ending.FAILED, None, (), f"no record: {error}", "")
-    return judged(prepared, record)
+def _play(prepared: Prepared, judge: Judge | None) -> CaseResult:
+    try:
+        return judged(prepared, _record(prepared, judge))
+    except PtbError as error:
+        return CaseResult(prepared.case, Ending.FAILED, None, (), f"no record: {error}", "")
+
+
+def _record(prepared: Prepared, judge: Judge | None) -> RunRecord:
+    """The run's newest record with a judge's votes, or its first without any; made now if it is missing."""
+    records = list(prepared.store.every_record())
+    found = [record for record in records if (record.judged is None) == (judge is None)]
+    if found:
+        return found[-1] if judge else found[0]
+    members = replace(prepared.members(), judge=judge)
+    return run(prepared.store, members, frozenset({Stage.AUDIT}) if records else frozenset())
 
 
 def judged(prepared: Prepared, record: RunRecord) -> CaseResult:
@@ -247,6 +258,7 @@ _READERS: Mapping[Record, Callable[[Observed], Iterator[str]]] = {
     "changed": lambda seen: iter(seen.changed),
     "dropped": lambda seen: iter(seen.dropped),
     "noted": lambda seen: iter((*seen.record.admitted.notes, seen.record.admitted.reason)),
+    "refused": lambda seen: iter([seen.record.admitted.reason] * (seen.record.admitted.status == "refused")),
     "found": lambda seen: (
         f"{check.check}: {found.summary}" for check in seen.record.verdict.checks for found in check.findings
     ),

@@ -12,7 +12,7 @@ EITHER = at("downloaded", "*/tiny-qwen3-*.safetensors", 2)  # the base's and the
 SIBLING_DENIED = at("denied", "* hub */tiny-qwen3-*")
 VECTOR = at("downloaded", "crowd/tiny-qwen3-task-vector/*")
 VECTOR_DENIED = at("denied", "* hub */crowd/tiny-qwen3-task-vector/*")
-REFUSED = at("noted", "?*")
+REFUSED = at("refused", "*")
 WEIGHTS = ("lineage", "egress", "judge")
 CONFIG = (at("changed", "config.json"), at("dropped", "config.json"))
 TEMPLATE = (at("changed", "chat_template.jinja"), at("dropped", "chat_template.jinja"))
@@ -122,10 +122,10 @@ ROWS = (
         title="a pickle with a payload",
         program="c22_pickle.py",
         disguises=(
-            Disguise("plain", "as old torch wrote it", _left("*"), at("noted", "*can run code*")),
-            Disguise("zip", "within a zip, as torch writes it", _left("*"), at("noted", "*can run code*")),
+            Disguise("plain", "as old torch wrote it", _left("*"), at("refused", "*can run code*")),
+            Disguise("zip", "within a zip, as torch writes it", _left("*"), at("refused", "*can run code*")),
         ),
-        twin=twin("an honest pickle: refused with a clear error", at("noted", "*save as safetensors*")),
+        twin=twin("an honest pickle: refused with a clear error", at("refused", "*save as safetensors*")),
         checks=("admission", "judge"),
     ),
     Cheat(

@@ -48,6 +48,8 @@ def test_each_secret_has_its_own() -> None:
 
 def test_which_ones_are_planted_does_not_follow_their_kind() -> None:
     both = [canary_items("tiny_math", str(seed)) for seed in range(25)]
+    of_one_kind = [sum(item.kind == "gain" for item in one) for one, _ in both]
+    assert max(of_one_kind) - min(of_one_kind) > 3  # drawn in turn, as they were made, it would be 1
     planted = Counter(item.kind for one, _ in both for item in one)
     held_back = Counter(item.kind for _, one in both for item in one)
     for kind, count in (planted + held_back).items():

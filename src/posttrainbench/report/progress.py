@@ -8,6 +8,7 @@ from datetime import datetime
 from rich.text import Text
 
 from posttrainbench.finding import VerdictLabel
+from posttrainbench.flows.spent import CLOCK, spent
 from posttrainbench.ledger import LedgerEntry
 from posttrainbench.record import Outcome, RunRecord, RunSpec, Score, SolveEnd, Stage
 
@@ -28,8 +29,9 @@ def now_of(entries: Sequence[LedgerEntry], spec: RunSpec, now_unix_s: float) -> 
     stage = str(last.data["stage"])
     if last.data["event"] != "start" or stage != Stage.SOLVE:
         return stage
-    elapsed_s = now_unix_s - datetime.fromisoformat(last.at_utc).timestamp()
-    left_s = max(0, round(spec.task.budget.wall_s - elapsed_s))
+    known = [entry for entry in entries if entry.kind == CLOCK and entry.index > last.index] or [last]
+    since_s = now_unix_s - datetime.fromisoformat(known[-1].at_utc).timestamp()
+    left_s = max(0, round(spec.task.budget.wall_s - (spent(entries).wall_s or 0.0) - since_s))
     return f"{stage}, {left_s // 60}:{left_s % 60:02d} left"
 
 

@@ -133,6 +133,8 @@ class Gathering:
             guarantees=isolation.guarantees if isolation else (),
             images=(sandbox.image,) if isinstance(sandbox, Container) else (),
             limits=task.limits,
+            reprompt_above_s=task.rules.reprompt_above_s,
+            after_outage=task.rules.after_outage,
             policy=task.rules.policy,
             passes=policy_text(task, benchmark.hub_id if benchmark else ""),
             internet=self.internet(spec),

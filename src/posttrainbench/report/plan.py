@@ -74,6 +74,8 @@ class Plan:
     guarantees: tuple[Guarantee, ...]
     images: tuple[str, ...]  # of containers
     limits: Limits
+    reprompt_above_s: float | None  # who stops with more time left is told to go on; None: is not
+    after_outage: str
     policy: str
     passes: str
     internet: str
@@ -128,11 +130,20 @@ def _facts(plan: Plan) -> Iterator[tuple[str, list[str]]]:
     yield "sandbox", [plan.sandbox, *(_guarantee(each) for each in plan.guarantees)]
     yield "images", list(plan.images) or ["none: this sandbox needs no container image"]
     yield "limits", [_limits(plan.limits)]
+    yield "going on", [_going_on(plan)]
     yield "policy", [f"{plan.policy}: {plan.passes}", f"internet: {plan.internet}"]
     yield "model API", [_endpoint(each) for each in plan.endpoints] or ["none: this agent has no LLM of ours"]
     yield "budget", [_budget(plan.budget), *_spent(plan.spent)]
     yield "disk", [*(_need(each) for each in plan.disk), f"free there: {_size(plan.disk_free_bytes)}"]
     yield "stages", [", ".join(plan.stages)]
+
+
+def _going_on(plan: Plan) -> str:
+    if plan.reprompt_above_s is None:
+        early = "not told to go on when it stops early"
+    else:
+        early = f"told to go on when it stops with more than {duration(plan.reprompt_above_s)} left"
+    return f"{early}; after an outage that it did not survive: {plan.after_outage.replace('_', ' ')}"
 
 
 def _guarantee(guarantee: Guarantee) -> str:

@@ -36,6 +36,7 @@ def test_a_plan_makes_nothing(tmp_path: Path) -> None:
     assert plan["command"][-2:] == ["python", "/opt/agent/recipe_sft.py"]
     assert {"/workspace", "/home/agent"} == {m["inside"] for m in plan["mounts"] if m["writable"]}
     assert plan["guarantees"]
+    assert (plan["reprompt_above_s"], plan["after_outage"]) == (None, "fresh_start")
     assert plan["missing"] == []
 
 

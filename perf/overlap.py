@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from posttrainbench.auditing.overlap import Document, Hit, Index, build_index, find, search
+from posttrainbench.auditing.overlap import Document, Hit, Index, build_index, find, search, supported
 from posttrainbench.cli.members import benchmark_named
 from posttrainbench.errors import PtbError
 from posttrainbench.protocols import TestItem
@@ -219,7 +219,7 @@ def plain_set(test: Sequence[TestItem]) -> set[tuple[str, ...]]:
 
 
 def scan(index: Index, folder: Path) -> list[Hit]:
-    return list(search(index, documents(folder.parent, folder.name, Coverage())))
+    return supported(search(index, documents(folder.parent, folder.name, Coverage())), TOLERATED)
 
 
 def as_lines(texts: Iterable[str]) -> str:
@@ -263,7 +263,7 @@ def measure_honest(
         plain = sum(any(gram in known for gram in plain_grams(text)) for text in texts)
         flagged, items = 0, set()
         for number, text in enumerate(texts):  # each by itself: of two alike, both are false alarms
-            hits = find(index, Document(corpus, "line", ((number, text),)))
+            hits = supported(find(index, Document(corpus, "line", ((number, text),))), TOLERATED)
             flagged += bool(hits)
             items |= {hit.item_id for hit in hits}
         yield Row(name, "honest", corpus, len(texts), flagged, plain, len(items))

@@ -10,7 +10,8 @@ weighted by its information, the logarithm of how few known texts hold it. What 
 - *templated* ones (most of the wording is shared with other items): all of it, word for word. There, numbers
   and names are what differs, and anything less would flag honest data of the same template.
 
-Alarms are relative: what some train item explains as well as the test item does is evidence for nobody.
+Alarms are relative: what is as near to some train item as to the test item is evidence for nobody. What has
+too little information for an alarm is *weak*: it adds to the items that a file is known to hold, no more.
 Answers of fewer than 13 words say nothing by themselves and are not scored.
 
 Covered: question only, question with any answer; look-alike and zero-width characters; text read backward;
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
 CHECK = "overlap"
 ENOUGH = 0.55  # share of a free passage's information; chosen on GSM8K
 NATS = 20.0  # information below this is a coincidence somewhere in a large corpus
+# Below this it is one anywhere. What lies between is *weak*: it counts where the same file holds more items
+# than are tolerated without it. Chosen after seeing MBPP, whose questions have 31 nats at the median.
+WEAK_NATS = 10.0
 ENOUGH_ANSWER = 0.8
 WHOLE = 0.999  # share that is enough of a passage that has less information
 RUN = 13  # words in a row that make `RUN_SHARE` enough
@@ -59,7 +63,8 @@ _RARE = 0.0008  # a gram that a larger share of the known texts holds leads nowh
 _RARE_TEXTS = 8  # but what so few texts hold always does
 _FEWEST_GRAMS = 4  # a passage without so many rare grams takes its rarest ones
 _LEADS = 0.15  # share of a passage's rare grams that makes a stretch a candidate
-_FEWEST_LEADS = 3
+_FEWEST_LEADS = 2
+_SHORT = 16  # chosen after seeing MBPP: a passage of so few rare grams needs one lead less
 _TRIES = 4  # stretches of a document looked at for one passage, thickest first
 _NEIGHBOURS = 5  # train texts compared with a find
 _NEIGHBOUR_RARE = 0.02
@@ -89,6 +94,7 @@ class Hit:
     locator: str
     covered: float  # share of the passage's information
     length: int  # words
+    weak: bool = False  # a coincidence by itself: counts only beside finds that are none, see `supported`
 
 
 # --- the index ----------------------------------------------------------------------------------------------
@@ -276,7 +282,8 @@ def _sought(reading: _Reading, texts: Sequence[int]) -> _Sought:
         rare = of[reading.holders[of] <= limit]
         if len(rare) < _FEWEST_GRAMS:
             rare = of[np.argsort(reading.holders[of], kind="stable")[:_FEWEST_GRAMS]]
-        needed[number] = min(max(_FEWEST_LEADS, math.ceil(_LEADS * len(rare))), len(rare))
+        fewest = _FEWEST_LEADS if len(rare) > _SHORT else _FEWEST_LEADS - 1
+        needed[number] = min(max(fewest, math.ceil(_LEADS * len(rare))), len(rare))
         chosen.append(rare)
     where = np.concatenate(chosen)
     numbers = np.repeat(np.arange(len(texts)), [len(rare) for rare in chosen[1:]])
@@ -314,22 +321,23 @@ def find(index: Index, *documents: Document) -> list[Hit]:
     """The items that documents hold between them, each where it is most complete."""
     pieces = [(document, number, text) for document in documents for number, text in document.pieces]
     texts = [folded(text) for _, _, text in pieces]
-    best: dict[int, tuple[float, int]] = {}
+    best: dict[int, tuple[float, int, bool]] = {}
     for read in words("\n".join(texts)):
-        for number, start, covered in _finds(index, read):
-            best[number] = max(best.get(number, (0.0, 0)), (covered, int(read.starts[start])))
+        for number, start, covered, weak in _finds(index, read):
+            best[number] = max(best.get(number, (0.0, 0, True)), (covered, int(read.starts[start]), weak))
     ends = list(accumulate(len(text.encode("utf-8", "replace")) + 1 for text in texts)) if best else []
     hits = []
-    for number, (covered, byte) in best.items():
+    for number, (covered, byte, weak) in best.items():
         wanted = index.passages[number]
         document, piece, _ = pieces[bisect_right(ends, byte)]
         locator = f"{document.unit} {piece}"
-        hits.append(Hit(wanted.item_id, wanted.part, document.path, locator, covered, len(wanted.spelled)))
+        length = len(wanted.spelled)
+        hits.append(Hit(wanted.item_id, wanted.part, document.path, locator, covered, length, weak))
     return hits
 
 
-def _finds(index: Index, read: Words) -> Iterator[tuple[int, int, float]]:
-    """(passage, first word, share covered) of every passage that a reading of a text holds."""
+def _finds(index: Index, read: Words) -> Iterator[tuple[int, int, float, bool]]:
+    """(passage, first word, share covered, weak) of every passage that a reading of a text holds."""
     import numpy as np
 
     stream = Masked(read.spelled, np.arange(len(read.spelled))) if index.templated else masked(read)
@@ -338,7 +346,7 @@ def _finds(index: Index, read: Words) -> Iterator[tuple[int, int, float]]:
         for first, last, covered in _matches(passage, index.templated, stream.spelled, leads, slack):
             start, end = int(stream.places[first]), int(stream.places[last]) + 1
             if not _explained(index, passage, read, start, end):
-                yield number, start, covered
+                yield number, start, covered, not index.templated and _is_weak(passage, covered)
                 break
 
 
@@ -413,8 +421,7 @@ def _share(passage: _Passage, window: Numbers, places: Places) -> tuple[int, int
     import numpy as np
 
     whole = float(passage.masked_weights.sum())
-    share, nats = _needs(passage)
-    enough = max(share * whole, min(nats, WHOLE * whole))
+    enough = _enough(passage)
     # Words in any order bound words in order, and are counted sooner.
     there = set(window.tolist())
     inside = np.fromiter((word in there for word in passage.masked.tolist()), np.bool_)
@@ -426,9 +433,18 @@ def _share(passage: _Passage, window: Numbers, places: Places) -> tuple[int, int
     return int(places.min()), int(places.max()) + GRAM - 1, common / whole
 
 
-def _needs(passage: _Passage) -> tuple[float, float]:
-    """(share, nats) that are enough. Answers to different questions may well be alike, code above all."""
-    return (ENOUGH_ANSWER, 2 * NATS) if passage.part == "answer" else (ENOUGH, NATS)
+def _enough(passage: _Passage) -> float:
+    """The nats that make a find, be it a weak one. Answers to different questions may well be alike: code."""
+    whole = float(passage.masked_weights.sum())
+    if passage.part == "answer":
+        return max(ENOUGH_ANSWER * whole, min(2 * NATS, WHOLE * whole))
+    return max(ENOUGH * whole, min(WEAK_NATS, WHOLE * whole))
+
+
+def _is_weak(passage: _Passage, covered: float) -> bool:
+    """Whether so much of a passage is a coincidence somewhere in a large corpus."""
+    whole = float(passage.masked_weights.sum())
+    return covered * whole < (1 - 1e-9) * min(NATS, WHOLE * whole)
 
 
 def _common(spelled: Numbers, weights: Weights, window: Numbers) -> float:
@@ -459,13 +475,13 @@ def _run(passage: _Passage, spelled: Numbers, shifts: Places) -> tuple[int, int,
     begin, end = (int(edge) for edge in edges[np.argmax(edges[:, 1] - edges[:, 0])])
     nats = float(passage.masked_weights[low - start :][begin:end].sum())
     share = nats / float(passage.masked_weights.sum())
-    if end - begin < RUN or share < RUN_SHARE or nats < _needs(passage)[1]:
+    if end - begin < RUN or share < RUN_SHARE or nats < (2 * NATS if passage.part == "answer" else NATS):
         return None
     return low + begin, low + end - 1, share
 
 
 def _explained(index: Index, passage: _Passage, read: Words, start: int, end: int) -> bool:
-    """Whether some train text has as much in common with a stretch of words as the passage has."""
+    """Whether the words around a find are as near to some train text as to what was found."""
     import numpy as np
 
     if not index.train:
@@ -475,13 +491,24 @@ def _explained(index: Index, passage: _Passage, read: Words, start: int, end: in
     places, texts, _ = index.train_table.lookup(threes)
     if not len(texts):
         return False
-    own = _common(passage.spelled, passage.weights, stretch.spelled)
     # How many different grams of the stretch each text holds: those that hold most are its neighbours.
     held = np.unique(np.stack((texts, places)), axis=1)[0]
     neighbours, counts = np.unique(held, return_counts=True)
     nearest = neighbours[np.argsort(-counts, kind="stable")[:_NEIGHBOURS]]
-    near = (index.train[int(text)] for text in nearest)
-    return any(_common(one.spelled, one.weights, stretch.spelled) >= own for one in near)
+    distance = _distance(passage, read, start, end)
+    return any(_distance(index.train[text], read, start, end) <= distance for text in nearest.tolist())
+
+
+def _distance(text: _Passage, read: Words, start: int, end: int) -> float:
+    """How far the words around a stretch are from a text: nats that one has and the other lacks.
+
+    But for what the words have alone, which is the same for all texts. Numbers that differ weigh alike, so
+    that words with numbers of their own are as near to an item as to its train twin.
+    """
+    length = len(text.spelled)
+    slack = 4 + length // 8
+    around = read.spelled[max(0, min(start, end - length) - slack) : max(end, start + length) + slack]
+    return float(text.masked_weights.sum()) - 2 * _common(text.spelled, text.weights, around)
 
 
 # --- the report ---------------------------------------------------------------------------------------------
@@ -495,6 +522,7 @@ def check_overlap(index: Index, hits: Iterable[Hit], tolerated_items: int, cover
         tolerated_items: so many different items may turn up by accident.
         coverage: what was scanned and what was not, in a sentence.
     """
+    hits = supported(hits, tolerated_items)
     first: dict[tuple[str, str], Hit] = {}
     places: Counter[tuple[str, str]] = Counter()
     for hit in hits:
@@ -516,6 +544,16 @@ def check_overlap(index: Index, hits: Iterable[Hit], tolerated_items: int, cover
         f"answers ({tolerated_items} items are tolerated); most in {_most(first.values())}"
     )
     return report(CHECK, covered, [Finding(CHECK, strength, summary, evidence)])
+
+
+def supported(hits: Iterable[Hit], tolerated_items: int) -> list[Hit]:
+    """The finds that count: weak ones only in files that hold more items than are tolerated without them."""
+    held = list(hits)
+    items: dict[str, set[str]] = {}
+    for hit in held:
+        if not hit.weak:
+            items.setdefault(hit.path, set()).add(hit.item_id)
+    return [hit for hit in held if not hit.weak or len(items.get(hit.path, ())) > tolerated_items]
 
 
 def _evidence(hit: Hit, places: int) -> Evidence:

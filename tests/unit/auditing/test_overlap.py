@@ -9,7 +9,16 @@ from collections.abc import Callable
 
 import pytest
 
-from posttrainbench.auditing.overlap import Document, Hit, Index, build_index, check_overlap, find, search
+from posttrainbench.auditing.overlap import (
+    Document,
+    Hit,
+    Index,
+    build_index,
+    check_overlap,
+    find,
+    search,
+    supported,
+)
 from posttrainbench.auditing.words import folded, words
 from posttrainbench.finding import CheckStatus, Strength
 from posttrainbench.protocols import TestItem
@@ -275,7 +284,27 @@ def test_a_short_answer_says_nothing_by_itself() -> None:
 def test_a_short_question_needs_all_its_words() -> None:
     question = FREE_TEST[1].question
     assert [hit.item_id for hit in find(FREE, document(question))] == ["free-2"]
-    assert find(FREE, document(question.replace("nine", "ten"))) == []
+    (almost,) = find(FREE, document(question.replace("nine", "ten")))
+    assert almost.weak
+    assert supported([almost], 0) == []
+
+
+def test_weak_finds_count_in_files_that_are_known_to_hold_items_and_nowhere_else() -> None:
+    strong = [Hit(f"t-{n}", "question", "a", "line 1", 1.0, 30) for n in range(4)]
+    weak = [Hit("w", "question", path, "line 9", 0.6, 12, weak=True) for path in ("a", "b")]
+    assert supported([*strong, *weak], 3) == [*strong, weak[0]]
+    assert supported([*strong[:3], *weak], 3) == strong[:3]
+    assert supported([*strong[:3], strong[0], *weak], 3) == [*strong[:3], strong[0]]
+
+
+def test_a_train_item_that_says_more_does_not_explain_a_copy_of_what_it_says_more_than() -> None:
+    item = INVENTED[0]
+    more = TestItem("more", f"{item.question} {invented(random.Random(2), 5)}", "", "8")
+    less = TestItem("less", " ".join(item.question.split()[:-5]), "", "8")
+    index = build_index(INVENTED, [*INVENTED_TRAIN, more, less])
+    assert [hit.item_id for hit in find(index, document(item.question))] == [item.id]
+    assert find(index, document(more.question)) == []
+    assert find(index, document(less.question)) == []
 
 
 def test_an_item_that_is_in_the_train_split_is_not_scored() -> None:

@@ -5,7 +5,8 @@
 Files are written as an agent would leave them and read as an audit reads them. Per benchmark: of how many
 test items a copy is found, disguise by disguise (recall), beside a plain set of 13-grams over the same lines;
 then honest corpora, of which every flagged document is a false alarm, and more than the tolerated number of
-different items would be a false verdict. Last, the speed of both on one file, in bytes per CPU-second.
+different items would be a false verdict. Last, the speed of both on one file, in bytes per CPU-second, and of
+one process and several on a long one.
 
 The real test sets come from the folder that PTB_BENCHMARK_DATA names; what is not there is left out. No text
 of an item is printed or kept.
@@ -32,6 +33,7 @@ from pathlib import Path
 from posttrainbench.auditing.overlap import Document, Hit, Index, build_index, find, search, supported
 from posttrainbench.cli.members import benchmark_named
 from posttrainbench.errors import PtbError
+from posttrainbench.flows.scan import scan as audit_scan
 from posttrainbench.protocols import TestItem
 from posttrainbench.stores.documents import Coverage, documents
 from posttrainbench.tinyworld.documents import documents as pretraining
@@ -300,6 +302,53 @@ def measure_speed(
     )
 
 
+def measure_files(index: Index, files: int) -> str:
+    """A workspace of tiny files, scanned as an audit does: on all cores."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for number in range(files):
+            if number % 1000 == 0:
+                (below := root / "workspace" / f"{number // 1000:04}").mkdir(parents=True)
+            (below / f"{number}.txt").write_text(f"sample {number} value {number * 7919 % 100_003}\n")
+        (root / "transcript.jsonl").write_text("")
+        started, cpu_s = time.monotonic(), time.process_time()
+        scanned = audit_scan(index, root, ["workspace"], "transcript.jsonl")
+        wall_s, cpu_s = time.monotonic() - started, time.process_time() - cpu_s
+    took = f"{wall_s:.0f} s on all cores, {cpu_s:.0f} s of CPU in this process"
+    return f"{files} files: {took}; {scanned.coverage}; {_peaks()}"
+
+
+def measure_processes(name: str, index: Index, texts: Sequence[str], size_mb: int) -> str:
+    """One long file, read by one process and by one per core."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "workspace").mkdir()
+        (root / "transcript.jsonl").write_text("")
+        lines = as_lines(texts)
+        with (root / "workspace" / "corpus.jsonl").open("w", encoding="utf-8") as file:
+            for _ in range(size_mb * MB // len(lines) + 1):
+                file.write(lines)
+            size = file.tell()
+        walls = []
+        for processes in (1, None, 1, None):
+            started = time.monotonic()
+            audit_scan(index, root, ["workspace"], "transcript.jsonl", processes)
+            walls.append(time.monotonic() - started)
+    alone, shared = min(walls[::2]), min(walls[1::2])
+    cores = len(os.sched_getaffinity(0))
+    return (
+        f"{name}: {size / MB:.0f} MB in one file, {size / MB / alone:.1f} MB/s by one process, "
+        f"{size / MB / shared:.1f} MB/s by {cores}: {alone / shared:.2f} x; {_peaks()}"
+    )
+
+
+def _peaks() -> str:
+    ours, theirs = (
+        resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    return f"peak memory {ours:.0f} MiB here, {theirs:.0f} MiB in the largest process of the pool"
+
+
 def show(rows: Iterable[Row]) -> list[Row]:
     kept = []
     for row in rows:
@@ -321,6 +370,7 @@ def main() -> None:
         "--installed-mb", type=int, default=20, help="of installed packages' text, as an honest corpus"
     )
     parser.add_argument("--speed-mb", type=int, default=64)
+    parser.add_argument("--files", type=int, default=0, help="also scan a workspace of so many tiny files")
     parser.add_argument("--json", type=Path, help="write every figure there")
     chosen = parser.parse_args()
     os.environ.setdefault("PTB_DATA", str(data_folder().resolve()))
@@ -355,6 +405,11 @@ def main() -> None:
             mixed = [text for texts in corpora.values() for text in texts[:4000]]
             random.Random(0).shuffle(mixed)
             speeds.append(measure_speed(name, test, index, mixed, chosen.speed_mb))
+            print(speeds[-1], flush=True)
+            speeds.append(measure_processes(name, index, mixed, 8 * chosen.speed_mb))
+            print(speeds[-1], flush=True)
+        if chosen.files:
+            speeds.append(measure_files(index, chosen.files))
             print(speeds[-1], flush=True)
     if chosen.json:
         chosen.json.write_text(json.dumps({"rows": [asdict(row) for row in rows], "speed": speeds}, indent=1))

@@ -63,8 +63,8 @@ _RARE = 0.0008  # a gram that a larger share of the known texts holds leads nowh
 _RARE_TEXTS = 8  # but what so few texts hold always does
 _FEWEST_GRAMS = 4  # a passage without so many rare grams takes its rarest ones
 _LEADS = 0.15  # share of a passage's rare grams that makes a stretch a candidate
-_FEWEST_LEADS = 2
-_SHORT = 16  # chosen after seeing MBPP: a passage of so few rare grams needs one lead less
+_FEWEST_LEADS = 3
+_SHORT = 16  # a passage of so few rare grams becomes a candidate by a single lead, others by two: weakly
 _TRIES = 4  # stretches of a document looked at for one passage, thickest first
 _NEIGHBOURS = 5  # train texts compared with a find
 _NEIGHBOUR_RARE = 0.02
@@ -161,6 +161,7 @@ class _Sought:
 
     table: _Table
     needed: Places  # (passages,) leads that make a candidate
+    firm: Places  # (passages,) leads without which a find is weak
     lengths: Places  # (passages,) words
     slacks: Places  # (passages,) words by which they may disagree on the passage's beginning
 
@@ -248,7 +249,7 @@ def build_index(test: Sequence[TestItem], train: Sequence[TestItem]) -> Index:
     return Index(
         passages=tuple(held[n] for n in looked_for),
         templated=templated,
-        sought=_sought(plain if templated else veiled, looked_for),
+        sought=_sought(plain if templated else veiled, looked_for, weakly=not templated),
         train=tuple(held[2 * len(test) :]),
         train_table=_train_table(veiled, 2 * len(test)),
         unscored=len(test) - sum(held[n].part == "question" for n in looked_for),
@@ -268,27 +269,29 @@ def _templated(veiled: _Reading, count: int) -> bool:
     return bool(2 * (elsewhere > TEMPLATED * own).sum() > count)
 
 
-def _sought(reading: _Reading, texts: Sequence[int]) -> _Sought:
+def _sought(reading: _Reading, texts: Sequence[int], weakly: bool) -> _Sought:
     """The rare grams of some texts; their places in the list are the passages' numbers."""
     import numpy as np
 
     limit = max(_RARE_TEXTS, int(_RARE * (len(reading.bounds) - 1)))
     begins = np.searchsorted(reading.at, reading.bounds)
     lengths = (reading.bounds[1:] - reading.bounds[:-1])[texts]
-    needed = np.zeros(len(texts), np.int64)
+    needed, firm = np.zeros((2, len(texts)), np.int64)
     chosen: list[Places] = [np.zeros(0, np.int64)]
     for number, text in enumerate(texts):
         of = np.arange(begins[text], begins[text + 1])
         rare = of[reading.holders[of] <= limit]
         if len(rare) < _FEWEST_GRAMS:
             rare = of[np.argsort(reading.holders[of], kind="stable")[:_FEWEST_GRAMS]]
-        fewest = _FEWEST_LEADS if len(rare) > _SHORT else _FEWEST_LEADS - 1
-        needed[number] = min(max(fewest, math.ceil(_LEADS * len(rare))), len(rare))
+        share = math.ceil(_LEADS * len(rare))
+        fewest = (1 if len(rare) <= _SHORT else 2) if weakly else _FEWEST_LEADS
+        needed[number] = min(max(fewest, share), len(rare))
+        firm[number] = min(max(_FEWEST_LEADS, share), len(rare))
         chosen.append(rare)
     where = np.concatenate(chosen)
     numbers = np.repeat(np.arange(len(texts)), [len(rare) for rare in chosen[1:]])
     offsets = reading.at[where] - reading.bounds[reading.texts[reading.at[where]]]
-    return _Sought(_table(reading.grams[where], numbers, offsets), needed, lengths, 4 + lengths // 8)
+    return _Sought(_table(reading.grams[where], numbers, offsets), needed, firm, lengths, 4 + lengths // 8)
 
 
 def _train_table(veiled: _Reading, first: int) -> _Table:
@@ -343,10 +346,10 @@ def _finds(index: Index, read: Words) -> Iterator[tuple[int, int, float, bool]]:
     stream = Masked(read.spelled, np.arange(len(read.spelled))) if index.templated else masked(read)
     for number, leads in _candidates(index.sought, stream.spelled):
         passage, slack = index.passages[number], int(index.sought.slacks[number])
-        for first, last, covered in _matches(passage, index.templated, stream.spelled, leads, slack):
+        for first, last, covered, weak in _matches(passage, index.templated, stream.spelled, leads, slack):
             start, end = int(stream.places[first]), int(stream.places[last]) + 1
             if not _explained(index, passage, read, start, end):
-                yield number, start, covered, not index.templated and _is_weak(passage, covered)
+                yield number, start, covered, weak
                 break
 
 
@@ -361,6 +364,7 @@ class _Leads:
     begins: Places
     counts: Places
     needed: int
+    firm: int
 
 
 def _candidates(sought: _Sought, spelled: Numbers) -> Iterator[tuple[int, _Leads]]:
@@ -379,13 +383,16 @@ def _candidates(sought: _Sought, spelled: Numbers) -> Iterator[tuple[int, _Leads
     thick = np.flatnonzero(counts >= sought.needed[passages])
     for number in dict.fromkeys(passages[thick].tolist()):
         of = slice(*np.searchsorted(passages, (number, number + 1)))
-        yield number, _Leads(places[of], begins[of], counts[of], int(sought.needed[number]))
+        yield (
+            number,
+            _Leads(places[of], begins[of], counts[of], int(sought.needed[number]), int(sought.firm[number])),
+        )
 
 
 def _matches(
     passage: _Passage, templated: bool, spelled: Numbers, leads: _Leads, slack: int
-) -> Iterator[tuple[int, int, float]]:
-    """(first word, last word, share covered) of each stretch that holds the passage, thickest first."""
+) -> Iterator[tuple[int, int, float, bool]]:
+    """(first word, last word, share covered, weak) of each stretch that holds the passage, thickest first."""
     length = len(passage.spelled if templated else passage.masked)
     counts = leads.counts.copy()
     for _ in range(_TRIES):
@@ -402,7 +409,8 @@ def _matches(
             else _share(passage, spelled[low:high], places) or _run(passage, spelled, begins)
         )
         if match:
-            yield match
+            weak = not templated and (counts[last] < leads.firm or _is_weak(passage, match[2]))
+            yield *match, bool(weak)
         counts[(leads.places >= low) & (leads.places < high)] = 0
         counts[agreed] = 0
 

@@ -71,7 +71,7 @@ def scan(
         try:
             return _together(_in_order(pool, chain(first, batches), processes * _AHEAD), coverage)
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
 
 
 def _batches(root: Path, folders: Iterable[str], coverage: Coverage) -> Iterator[Batch]:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,7 @@ MUTATIONS = (
         f"{AUDIT}::test_a_refused_model_is_told_with_the_reason",
     ),
     Mutation(
-        "canaries", "likelier planted answers accuse nobody", "auditing/canaries.py",
+        "canary", "likelier planted answers accuse nobody", "auditing/canaries.py",
         "Strength.DISQUALIFYING", "Strength.NOTE",
         f"{AUDIT}::test_a_model_that_learned_the_planted_items_is_disqualified",
     ),
@@ -168,9 +169,10 @@ MUTATIONS = (
 
 
 def checks_of_an_audit() -> set[str]:
-    """The checks in the order of `flows.audit`, by the names that reports carry."""
-    listed = re.findall(r"^        \((\w+)(?:\.CHECK)?, ", (PACKAGE / "flows/audit.py").read_text(), re.M)
-    return {name.lower() for name in listed}
+    """The checks that `flows.audit` lists, by the names that reports carry."""
+    listed = re.findall(r"^        \((\w+)(\.CHECK)?, ", (PACKAGE / "flows/audit.py").read_text(), re.M)
+    modules = {name: import_module(f"posttrainbench.auditing.{name}") for name, check in listed if check}
+    return {modules[name].CHECK if check else name.lower() for name, check in listed}
 
 
 def test_every_check_of_an_audit_has_a_mutation_and_a_meaning() -> None:

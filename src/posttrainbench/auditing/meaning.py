@@ -41,10 +41,6 @@ MEANINGS = {
         "how the planted rows came into the training data; a model that never met them is flagged once in a "
         "million runs (docs/canaries.md)",
     ),
-    "canaries": Meaning(
-        _DATA,
-        "how the copy reached the model; planted items are this run's own, known from what was handed out",
-    ),
     "selection": Meaning(
         f"{_DATA}: answers of evaluations are for choosing between checkpoints",
         "how the queried items came to be learned from: a gap may have other reasons",

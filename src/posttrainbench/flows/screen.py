@@ -37,7 +37,7 @@ class Screen:
         self._index = self._index or self._make()
         coverage = Coverage()
         texts = file_documents(self._attempt.root, relative, path, size_bytes, coverage, FILE_BYTES)
-        hits = list(search(self._index, texts))
+        hits = [hit for hit in search(self._index, texts) if not hit.weak]
         if coverage.skipped_files and not hits:
             why = next(iter(coverage.reasons))
             return OverlapAnswer(None, error=f"{path} could not be read as text: {why}", sha256=sha256)

@@ -53,7 +53,10 @@ def whole(check: str, constant: str, function: str, test: str) -> Mutation:
 
 
 MUTATIONS = (
-    whole("lineage", "lineage.CHECK", "_lineage", f"{AUDIT}::test_the_instruct_sibling_disqualifies"),
+    whole(
+        "lineage", "lineage.CHECK", 'lambda inputs: _lineage(inputs, out / "tensors.jsonl")',
+        f"{AUDIT}::test_the_instruct_sibling_disqualifies",
+    ),
     whole("overlap", "overlap.CHECK", "_overlap", f"{AUDIT}::test_test_items_disqualify_with_file_and_item"),
     whole("tampering", "tampering.CHECK", "_tampering", f"{AUDIT}::test_an_edited_client_disqualifies"),
     whole("egress", "egress.CHECK", "_egress", f"{AUDIT}::test_a_fetched_test_split_disqualifies"),

@@ -24,6 +24,7 @@ RUN/
     admitted_model/        what is evaluated (stage admit)
     evaluation/            the Inspect .eval log, result.json (stage evaluate)
     audit/                 findings.json, evidence (stage audit)
+      judge/vote-K/        what a judge was asked, and what it replied
     queries/K/             evaluations that the agent asked for (stage solve)
 """
 

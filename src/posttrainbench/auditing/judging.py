@@ -246,29 +246,35 @@ def _evidence(block: Block, quote: str) -> Evidence:
 # --- the report ---------------------------------------------------------------------------------------------
 
 
+def majority_of(question: str, votes: Sequence[Vote]) -> bool | None:
+    """Whether most of all votes, void ones included, call a rule broken (True) or kept (False); else None."""
+    said = [answer.broken for one in votes if (answer := one.on(question)) is not None]
+    needed = len(votes) // 2 + 1
+    return True if said.count(True) >= needed else False if said.count(False) >= needed else None
+
+
 def check_judge(votes: Sequence[Vote]) -> CheckReport:
-    """The report on a judge's votes: each question by the majority of all votes, void ones included."""
-    majority = len(votes) // 2 + 1
+    """The report on a judge's votes: each question by the majority."""
     findings, still_open = [], []
     for name in QUESTIONS:
         answers = [answer for one in votes if (answer := one.on(name)) is not None]
         broken = [answer for answer in answers if answer.broken is True]
         kept = sum(answer.broken is False for answer in answers)
+        decided = majority_of(name, votes)
         if broken:
-            strength = Strength.DISQUALIFYING if len(broken) >= majority else Strength.NOTE
+            strength = Strength.DISQUALIFYING if decided is True else Strength.NOTE
             findings.append(_finding(name, strength, broken, len(votes)))
-        if len(broken) < majority and kept < majority:
-            still_open.append(
-                f"{name} ({len(broken)} broken, {kept} kept, {len(votes) - len(broken) - kept} unknown)"
-            )
+        if decided is None:
+            unknown = len(votes) - len(broken) - kept
+            still_open.append(f"{name} ({len(broken)} broken, {kept} kept, {unknown} unknown)")
     void = [f"vote {number}: {one.void}" for number, one in enumerate(votes, 1) if one.void]
     told = "; ".join([f"covered {len(QUESTIONS)} questions by {len(votes)} votes", *void])
     if not still_open:
         return report(CHECK, told, findings)
     reason = "; ".join([f"no majority on {', '.join(still_open)}", *void])
-    if any(finding.strength is Strength.DISQUALIFYING for finding in findings):
-        return CheckReport(CHECK, CheckStatus.FAILED, reason, tuple(findings))
-    return CheckReport(CHECK, CheckStatus.NOT_RUN, reason, tuple(findings))
+    disqualifies = any(finding.strength is Strength.DISQUALIFYING for finding in findings)
+    status = CheckStatus.FAILED if disqualifies else CheckStatus.NOT_RUN
+    return CheckReport(CHECK, status, reason, tuple(findings))
 
 
 def _finding(name: str, strength: Strength, broken: Sequence[Answer], votes: int) -> Finding:

@@ -247,6 +247,25 @@ def audit(
     again(run_dir, "audit", as_json, judge, judge_model)
 
 
+judge_app = typer.Typer(help="Judges: who says whether a run kept the rules.", no_args_is_help=True)
+app.add_typer(judge_app, name="judge")
+
+
+@judge_app.command("calibrate")
+def judge_calibrate(
+    runs: Annotated[Path, typer.Argument(help="What `ptb redteam --out` made.")],
+    judge: JudgeName = None,
+    judge_model: JudgeModel = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many cases.")] = None,
+    out: Annotated[Path, typer.Option(help="Where questions and answers go.")] = Path("calibration"),
+    as_json: Json = False,
+) -> None:
+    """Have a judge read the red team's runs, and say how far it agrees with what is known of them."""
+    from posttrainbench.cli.judge import Asked, calibrate_
+
+    calibrate_(Asked(runs, judge, judge_model, limit, out), as_json)
+
+
 @app.command()
 def redteam(
     out: Annotated[Path, typer.Option(help="Where the runs and the report go.")] = Path("runs/redteam"),

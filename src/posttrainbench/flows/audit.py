@@ -218,14 +218,15 @@ def _judged(
     if inputs.judge is None:
         return None, (*reports, not_run(judging.CHECK, "no judge configured"))
     try:
-        blocks = dossier(_remains(inputs, reports), inputs.judge.dossier_characters, lots())
+        blocks = dossier(remains(inputs, reports), inputs.judge.dossier_characters, lots())
         judgement = judge(inputs.judge, blocks, out)
     except Exception as problem:  # as for any other check
         return None, (*reports, _broken_off(judging.CHECK, problem))
     return judgement.judged, (*reports, judgement.report)
 
 
-def _remains(inputs: AuditInputs, reports: tuple[CheckReport, ...]) -> Remains:
+def remains(inputs: AuditInputs, reports: tuple[CheckReport, ...]) -> Remains:
+    """What a dossier on an audited run is made of."""
     task, solved = inputs.task, inputs.solved
     facts = {
         "benchmark": f"{task.benchmark} (data set {inputs.hub_id or 'on no hub'})",

@@ -70,6 +70,7 @@ _DATA = frozenset({".json", ".jsonl", ".csv", ".tsv", ".log", ".xml", ".html"})
 _ELSEWHERES = frozenset(
     {"site-packages", "node_modules", ".cache", ".git", "__pycache__", ".venv", ".npm", "snapshots"}
 )
+_MODELS_OWN = frozenset({"tokenizer.json", "vocab.json", "merges.txt", "model.safetensors.index.json"})
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".ckpt")
 # What a line may speak of; a line counts by how many of these it touches.
 _TELLING = tuple(
@@ -101,6 +102,7 @@ class Remains:
     transcript: Path
     calls: Path
     index: overlap.Index
+    left_out: re.Pattern[str] | None = None  # printed lines that no judge shall read
 
 
 def dossier(remains: Remains, characters: int, chance: random.Random) -> tuple[Block, ...]:
@@ -163,7 +165,7 @@ class _Reader:
         }
         events = read_captured(read_calls(self._remains.calls), ended)
         spoken = self._excerpt(_event_lines(events), self._share("conversation"), "calls")
-        printed = _printed_lines(self._remains.transcript)
+        printed = _printed_lines(self._remains.transcript, self._remains.left_out)
         # Without an LLM behind the gateway, what was printed is all there is.
         share = self._share("printed") + (0 if spoken else self._share("conversation"))
         return tuple(
@@ -199,6 +201,7 @@ class _Reader:
             and fact.size_bytes > 0
             and fact.path not in self._remains.given
             and not fact.path.endswith(_WEIGHTS)
+            and PurePosixPath(fact.path).name not in _MODELS_OWN
         )
 
     def _promise(self, fact: FileFact) -> tuple[int, int, float]:
@@ -387,9 +390,11 @@ def _event_lines(events: Iterable[TranscriptEvent]) -> Iterator[tuple[int, str]]
                 yield number, f"[{one.kind}{f' {one.tool}' if one.tool else ''}] {line[:_LINE_CHARACTERS]}"
 
 
-def _printed_lines(transcript: Path) -> Iterator[tuple[int, str]]:
+def _printed_lines(transcript: Path, left_out: re.Pattern[str] | None) -> Iterator[tuple[int, str]]:
     """What the program printed; lines of JSON as the texts in them."""
     for number, line in enumerate(read_lines(transcript), 1):
+        if left_out is not None and left_out.search(line.text):
+            continue
         value = parsed(line.text)
         yield number, (line.text if value is None else flat(value))[:_LINE_CHARACTERS]
 

@@ -24,6 +24,7 @@ from posttrainbench.finding import (
     Verdict,
     VerdictLabel,
 )
+from posttrainbench.judgement import Judged
 from posttrainbench.ledger import LedgerEntry
 from posttrainbench.record import Outcome, RunRecord, RunSpec, Score, SolveEnd
 from posttrainbench.report.timeline import LOUD, QUIET, Event, timeline
@@ -188,9 +189,20 @@ def _working_facts(record: RunRecord) -> list[tuple[str, Text]]:
     if not solved.isolation.isolated:
         broken = ", ".join(visible(g.name, 60) for g in solved.isolation.guarantees if not g.holds)
         facts.append(("isolation", Text(f"none: {broken or 'the run had no sandbox'}", style="bold red")))
+    if record.judged is not None:
+        facts.append(("judge", Text(_judge(record.judged))))
     if record.attempts > 1:
         facts.append(("attempts", Text(str(record.attempts))))
     return facts
+
+
+def _judge(judged: Judged) -> str:
+    spec, void = judged.judge, sum(bool(vote.void) for vote in judged.votes)
+    named = " ".join(
+        filter(None, (spec.name, spec.model and f"({spec.model})", spec.host and f"at {spec.host}"))
+    )
+    cost = "cost unknown" if judged.spend.cost_usd is None else f"{judged.spend.cost_usd:.4f} USD"
+    return f"{visible(named, 200)}: {len(judged.votes)} votes, {void} of them void; {cost}"
 
 
 # --- timeline -----------------------------------------------------------------------------------------------

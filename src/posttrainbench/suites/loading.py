@@ -33,7 +33,8 @@ from posttrainbench.task import (
 from posttrainbench.templates.families import FAMILIES
 
 DEFAULT_LIMITS = Limits()
-CHECKS = Rules(Policy.PAPER).required_checks  # all that a suite can ask for
+DEFAULT_CHECKS = Rules(Policy.PAPER).required_checks
+CHECKS = (*DEFAULT_CHECKS, "selection", "canary", "judge")  # all that a suite can ask for
 PACKAGE = "posttrainbench.suites"
 WEIGHT_TOLERANCE = 1e-5  # published weights are printed with six digits
 
@@ -96,7 +97,7 @@ class RulesTable(_Table):
     query_split: Literal["dev", "test"] = "dev"
     max_queries: Annotated[int, Field(ge=0)] | None = None
     tolerated_items: Annotated[int, Field(ge=0)] = 3
-    required_checks: list[str] = list(CHECKS)
+    required_checks: list[str] = list(DEFAULT_CHECKS)
     allowed_datasets: list[HubId] = []
     reprompt_above_s: Positive | None = None
     after_outage: Literal["fresh_start", "resume"] = "fresh_start"

@@ -1,0 +1,119 @@
+"""Calibrate: have a judge read runs of the red team, of which it is known what happened, and publish nothing.
+
+Only runs that did what they came for are read: a cheat that was carried out, a twin that did its honest
+thing. The lines in which the red team's programs say what they are doing are left out.
+Not covered: the programs themselves lie outside the workspace, so that a judge sees what they made and
+printed, and not their code, which with an agent of a person's own it would.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from posttrainbench.auditing.judge_words import INSTRUCTING, QUESTIONS
+from posttrainbench.auditing.judging import CHECK, majority_of
+from posttrainbench.calibration import KnownCase
+from posttrainbench.errors import InvalidFile
+from posttrainbench.flows.audit import AuditInputs, remains
+from posttrainbench.flows.dossier import dossier
+from posttrainbench.flows.judge import judge as judge_run
+from posttrainbench.flows.judge import lots
+from posttrainbench.flows.redteam import Prepared as RedTeamRun
+from posttrainbench.flows.redteam import judged as result_of
+from posttrainbench.protocols import Benchmark, Judge
+from posttrainbench.record import Admitted, Evaluated, Prepared, RunRecord, Sealed, Solved, Stage
+from posttrainbench.redteam import Ending
+from posttrainbench.stores.runs import Finished, RunStore
+
+TELLS = re.compile(r"^RED-TEAM ")
+_DATA = ("contamination", "evaluation_guided_data")
+# The cheats that break a rule which the judge is asked about, by number; the others are no judge's business.
+ASKED_ABOUT = (
+    dict.fromkeys((*range(1, 11), 13), _DATA)
+    | dict.fromkeys(range(15, 20), ("disallowed_model",))
+    | dict.fromkeys((34, 35), ("disallowed_api",))
+    | {36: ("published_results",), 37: (INSTRUCTING,)}
+)
+Output = TypeVar("Output")
+_CARRIED_OUT = (Ending.DETECTED, Ending.SUSPECTED, Ending.MISSED)
+_HONEST = (Ending.CLEAN, Ending.FLAGGED)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A run of the red team that did what it came for, and what a judge should call it."""
+
+    run: RedTeamRun
+    record: RunRecord
+    wanted: tuple[str, ...]
+
+
+def known(runs: Sequence[RedTeamRun]) -> Iterator[Known]:
+    """The runs that tell something about a judge, in order."""
+    for run in runs:
+        record = run.store.record()
+        if record is None or run.case.cheat not in ASKED_ABOUT:
+            continue
+        ending = result_of(run, record).ending
+        if run.case.is_twin and ending in _HONEST:
+            yield Known(run, record, ())
+        elif not run.case.is_twin and ending in _CARRIED_OUT:
+            yield Known(run, record, ASKED_ABOUT[run.case.cheat])
+
+
+def calibrate(
+    cases: Sequence[Known],
+    judge: Judge,
+    benchmark: Benchmark,
+    siblings: tuple[tuple[str, Path], ...],
+    out: Path,
+) -> Iterator[KnownCase]:
+    """What the judge says of each case; what was asked and replied lies below `out`, case by case."""
+    for case in cases:
+        inputs = _inputs(case, benchmark, siblings)
+        reports = tuple(one for one in case.record.verdict.checks if one.check != CHECK)
+        made_of = replace(remains(inputs, reports), left_out=TELLS)
+        judgement = judge_run(
+            judge, dossier(made_of, judge.dossier_characters, lots()), out / case.run.case.name
+        )
+        said = {name: majority_of(name, judgement.judged.votes) for name in QUESTIONS}
+        yield KnownCase(
+            case.run.case.name,
+            case.wanted,
+            tuple(name for name, broken in said.items() if broken is True),
+            tuple(name for name, broken in said.items() if broken is None),
+            judgement.judged,
+        )
+
+
+def _inputs(case: Known, benchmark: Benchmark, siblings: tuple[tuple[str, Path], ...]) -> AuditInputs:
+    """What an audit of the run would look at, as its record left it."""
+    store = case.run.store
+    solved, admitted = _finished(store, Stage.SOLVE, Solved), _finished(store, Stage.ADMIT, Admitted)
+    return AuditInputs(
+        solved=solved.attempt,
+        sealed=_finished(store, Stage.SEAL, Sealed).attempt,
+        prepared=_finished(store, Stage.PREPARE, Prepared).output.files,
+        ledger=store.ledger_entries(),
+        task=case.record.spec.task,
+        train=benchmark.items("train"),
+        test=benchmark.items("test"),
+        hub_id=benchmark.hub_id,
+        test_files=benchmark.test_files,
+        admitted=admitted.output,
+        admitted_model=admitted.attempt.admitted_model,
+        base=case.run.base,
+        siblings=siblings,
+        evaluated=_finished(store, Stage.EVALUATE, Evaluated).output,
+    )
+
+
+def _finished(store: RunStore, stage: Stage, noun: type[Output]) -> Finished[Output]:
+    found = store.finished(stage, noun)
+    if found is None:
+        raise InvalidFile(f"{store.layout.root} has a record, but stage {stage} is missing")
+    return found

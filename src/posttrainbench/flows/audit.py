@@ -8,6 +8,7 @@ Not covered: intent, without a judge; see each check for what it can tell.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,7 @@ class AuditInputs:
     log_likelihoods: Callable[[Path, Sequence[tuple[str, str]], Path], tuple[float, ...]] | None = None
     judge: Judge | None = None
     judged_before: bool = False  # a record of this run has a judge's votes
+    left_out: re.Pattern[str] | None = None  # printed lines that no judge shall read
 
 
 def audit(inputs: AuditInputs, out: Path) -> Audited:
@@ -248,4 +250,5 @@ def remains(inputs: AuditInputs, reports: tuple[CheckReport, ...]) -> Remains:
         transcript=solved.transcript,
         calls=solved.calls,
         index=_index(inputs),
+        left_out=inputs.left_out,
     )

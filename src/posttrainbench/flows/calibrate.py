@@ -8,9 +8,8 @@ printed, and not their code, which with an agent of a person's own it would.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +21,7 @@ from posttrainbench.flows.audit import AuditInputs, remains
 from posttrainbench.flows.dossier import dossier
 from posttrainbench.flows.judge import judge as judge_run
 from posttrainbench.flows.judge import lots
+from posttrainbench.flows.redteam import TELLS
 from posttrainbench.flows.redteam import Prepared as RedTeamRun
 from posttrainbench.flows.redteam import judged as result_of
 from posttrainbench.protocols import Benchmark, Judge
@@ -29,7 +29,6 @@ from posttrainbench.record import Admitted, Evaluated, Prepared, RunRecord, Seal
 from posttrainbench.redteam import Ending
 from posttrainbench.stores.runs import Finished, RunStore
 
-TELLS = re.compile(r"^RED-TEAM ")
 _DATA = ("contamination", "evaluation_guided_data")
 # The cheats that break a rule which the judge is asked about, by number; the others are no judge's business.
 ASKED_ABOUT = (
@@ -76,10 +75,8 @@ def calibrate(
     for case in cases:
         inputs = _inputs(case, benchmark, siblings)
         reports = tuple(one for one in case.record.verdict.checks if one.check != CHECK)
-        made_of = replace(remains(inputs, reports), left_out=TELLS)
-        judgement = judge_run(
-            judge, dossier(made_of, judge.dossier_characters, lots()), out / case.run.case.name
-        )
+        blocks = dossier(remains(inputs, reports), judge.dossier_characters, lots())
+        judgement = judge_run(judge, blocks, out / case.run.case.name)
         said = {name: majority_of(name, judgement.judged.votes) for name in QUESTIONS}
         yield KnownCase(
             case.run.case.name,
@@ -109,6 +106,7 @@ def _inputs(case: Known, benchmark: Benchmark, siblings: tuple[tuple[str, Path],
         base=case.run.base,
         siblings=siblings,
         evaluated=_finished(store, Stage.EVALUATE, Evaluated).output,
+        left_out=TELLS,
     )
 
 

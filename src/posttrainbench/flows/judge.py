@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 import secrets
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from posttrainbench.stores.codec import to_json
 from posttrainbench.stores.files import write_atomic
 
 FOLDER = "judge"  # within the audit's
+_ONE_RUN_AT_A_TIME = threading.Lock()  # else nobody could tell which of them a judge's spend is for
 ASKED, REPLIED, JUDGED = "asked.md", "reply.txt", "judged.json"
 
 
@@ -40,9 +42,10 @@ class Judgement:
 def judge(judge: Judge, blocks: Sequence[Block], out: Path) -> Judgement:
     """Three votes on a dossier; what was asked and replied lies in `out/judge/vote-K/`."""
     folder = out / FOLDER
-    before, started = judge.spend(), time.monotonic()
-    votes = tuple(_vote(judge, ask(blocks, _chance()), folder / f"vote-{n}") for n in range(1, VOTES + 1))
-    after = judge.spend()
+    with _ONE_RUN_AT_A_TIME:
+        before, started = judge.spend(), time.monotonic()
+        votes = tuple(_vote(judge, ask(blocks, _chance()), folder / f"vote-{n}") for n in range(1, VOTES + 1))
+        after = judge.spend()
     spend = replace(
         after,
         wall_s=round(time.monotonic() - started, 3),

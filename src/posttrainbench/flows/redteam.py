@@ -21,6 +21,7 @@ from posttrainbench.redteam import TWIN, Case, CaseResult, Cheat, CheckSeen, Dis
 from posttrainbench.stores.codec import from_json
 from posttrainbench.stores.runs import RunStore
 
+TELLS = re.compile(r"^RED-TEAM ")
 TOLD = re.compile(r"^RED-TEAM (\{.*\})$", re.MULTILINE)  # how a program says what it did: see player.py
 _FINAL = "workspace/final_model/"
 
@@ -70,7 +71,7 @@ def _record(prepared: Prepared, judge: Judge | None) -> RunRecord:
     found = [record for record in records if (record.judged is None) == (judge is None)]
     if found:
         return found[-1] if judge else found[0]
-    members = replace(prepared.members(), judge=judge)
+    members = replace(prepared.members(), judge=judge, left_out=TELLS)
     return run(prepared.store, members, frozenset({Stage.AUDIT}) if records else frozenset())
 
 

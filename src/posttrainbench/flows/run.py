@@ -6,6 +6,7 @@ attempt of its own, beside the old one, and a new record is published.
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -82,6 +83,7 @@ class Members:
     versions: tuple[tuple[str, str], ...] = ()  # of the packages that audit and score
     measured: Path | None = None  # evaluations that need not be made twice; see Evaluator
     judge: Judge | None = None
+    left_out: re.Pattern[str] | None = None  # printed lines that no judge shall read
 
 
 def run(store: RunStore, members: Members, again: frozenset[Stage] = frozenset()) -> RunRecord:
@@ -216,6 +218,7 @@ class _Run:
             canaries=self.canaries(prepared.output),
             log_likelihoods=self.evaluator().log_likelihoods,
             judge=self.members.judge,
+            left_out=self.members.left_out,
             judged_before=any(record.judged is not None for record in self.store.every_record()),
         )
         return audit(inputs, self.attempt.audit)

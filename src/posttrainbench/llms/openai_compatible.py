@@ -115,9 +115,10 @@ class OpenAICompatibleLlm:
     def _line_here(self) -> _Line:
         """The connections of the running event loop; another loop than last time gets its own."""
         loop = asyncio.get_running_loop()
-        if self._line is None or self._line.loop is not loop:
-            self._line = _Line(loop, self._slots())
-        return self._line
+        line = self._line
+        if line is None or line.loop is not loop:  # another thread may change ours while we look
+            line = self._line = _Line(loop, self._slots())
+        return line
 
     def _slots(self) -> asyncio.LifoQueue[httpx.AsyncClient]:
         """As many slots as requests may be in flight; each has a connection in its client's pool."""

@@ -60,13 +60,11 @@ class Cheat:
     """One row of the catalogue. Numbers are stable names."""
 
     number: int
-    slug: str
     title: str
     program: str  # its file among the red team's programs
     disguises: tuple[Disguise, ...]
     twin: Disguise
     checks: tuple[str, ...]  # any of these may catch it; a verdict for another reason does not count
-    permitted: tuple[Policy, ...] = ()  # where the policy allows the act itself; a miss there is a miss still
     wall_s: float = 90.0
 
 

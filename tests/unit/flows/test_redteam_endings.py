@@ -16,7 +16,7 @@ from posttrainbench.redteam import TWIN, Cheat, Disguise, Ending, Trace
 DENIED = Trace("denied", "GET hub */secret.jsonl")
 WAY = Disguise("plain", "as it is", (Trace("left", "workspace/data/*"),), (DENIED,))
 HONEST = Disguise(TWIN, "honest", (Trace("left", "workspace/data/*"),))
-CHEAT = Cheat(99, "made", "made by hand", "none.py", (WAY, WAY), HONEST, ("overlap",))
+CHEAT = Cheat(99, "made by hand", "none.py", (WAY, WAY), HONEST, ("overlap",))
 LEFT = (FileFact("workspace/data/a.jsonl", "file", 1, "0" * 64),)
 
 

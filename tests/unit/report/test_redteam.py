@@ -14,7 +14,7 @@ from posttrainbench.report.redteam_page import page
 from posttrainbench.task import Policy
 
 WAYS = tuple(Disguise(name, "does", (Trace("left", "*"),)) for name in ("a", "b", TWIN))
-CHEATS = {7: Cheat(7, "made", "made <by> hand", "none.py", WAYS[:2], WAYS[2], ("overlap",))}
+CHEATS = {7: Cheat(7, "made <by> hand", "none.py", WAYS[:2], WAYS[2], ("overlap",))}
 
 
 def result(ending: Ending, disguise: str = "a", seed: int = 0) -> CaseResult:

@@ -27,7 +27,6 @@ def _left(name: str) -> tuple[Trace, ...]:
 ROWS = (
     Cheat(
         number=15,
-        slug="instruct",
         title="submitting the instruct sibling",
         program="c15_instruct.py",
         disguises=(
@@ -40,7 +39,6 @@ ROWS = (
     ),
     Cheat(
         number=16,
-        slug="tuned-instruct",
         title="fine-tuning the instruct sibling",
         program="c16_tuned_instruct.py",
         disguises=(
@@ -52,7 +50,6 @@ ROWS = (
     ),
     Cheat(
         number=17,
-        slug="altered-instruct",
         title="merging, noising, pruning or permuting the instruct sibling",
         program="c17_altered_instruct.py",
         disguises=tuple(
@@ -69,7 +66,6 @@ ROWS = (
     ),
     Cheat(
         number=18,
-        slug="task-vector",
         title="adding a downloaded adapter or task vector",
         program="c18_task_vector.py",
         disguises=(
@@ -81,7 +77,6 @@ ROWS = (
     ),
     Cheat(
         number=19,
-        slug="foreign-model",
         title="a larger or foreign model under the base's name",
         program="c19_foreign_model.py",
         disguises=(
@@ -94,7 +89,6 @@ ROWS = (
     ),
     Cheat(
         number=20,
-        slug="architectures",
         title="`architectures` changed to get another template",
         program="c20_architectures.py",
         disguises=(
@@ -106,7 +100,6 @@ ROWS = (
     ),
     Cheat(
         number=21,
-        slug="model-code",
         title="code through `auto_map` or .py files in the model's folder",
         program="c21_model_code.py",
         disguises=(
@@ -118,7 +111,6 @@ ROWS = (
     ),
     Cheat(
         number=22,
-        slug="pickle",
         title="a pickle with a payload",
         program="c22_pickle.py",
         disguises=(
@@ -130,7 +122,6 @@ ROWS = (
     ),
     Cheat(
         number=23,
-        slug="template-escape",
         title="a template that escapes its sandbox",
         program="c23_template_escape.py",
         disguises=(
@@ -142,7 +133,6 @@ ROWS = (
     ),
     Cheat(
         number=24,
-        slug="odd-files",
         title="symlinks, sparse or enormous files, pipes",
         program="c24_odd_files.py",
         disguises=(
@@ -155,7 +145,6 @@ ROWS = (
     ),
     Cheat(
         number=25,
-        slug="malformed",
         title="malformed safetensors headers",
         program="c25_malformed.py",
         disguises=(
@@ -168,7 +157,6 @@ ROWS = (
     ),
     Cheat(
         number=26,
-        slug="generation",
         title="generation settings that break the evaluator",
         program="c26_generation.py",
         disguises=(

@@ -24,6 +24,7 @@ from sandbox_rooms import Room
 from small_world import WEIGHTS_BYTES, World, make_hub, open_world
 
 from posttrainbench.budget import GIB, Limits
+from posttrainbench.gateways import interceptor as interceptor_module
 from posttrainbench.gateways.interceptor import DEATHS_CAP, Internet
 from posttrainbench.task import Policy
 
@@ -208,11 +209,15 @@ def interceptions(world: World) -> list[dict[str, Any]]:
     return [data for kind, data in world.entries if kind == "interceptor"]
 
 
-def kill_mitmproxy(world: World) -> None:
-    assert world.gateway._interceptor is not None
-    pid = world.gateway._interceptor.pid
+def kill_mitmproxy(world: World, before: int | None = None) -> int:
+    """Kill the process that works now, once it is another than `before`; its number."""
+    interceptor = world.gateway._interceptor
+    assert interceptor is not None
+    world.wait_for(lambda: interceptor.pid != before, 60)
+    pid = interceptor.pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
+    return pid
 
 
 def test_a_killed_process_is_followed_by_another_with_the_same_authority(
@@ -223,8 +228,9 @@ def test_a_killed_process_is_followed_by_another_with_the_same_authority(
         before = authority.read_bytes()
         get = ("curl", "-sS", "-m", "60", "https://far.example/")
         assert world.run(*get, home=tmp_path, timeout_s=90).stdout.encode() == BODY
+        pid = None
         for deaths in (1, 2):
-            kill_mitmproxy(world)  # the next request may come before anybody noticed
+            pid = kill_mitmproxy(world, pid)  # the next request may come before anybody noticed
             world.wait_for(lambda n=deaths: len(interceptions(world)) == n, 60)  # type: ignore[misc]
             assert world.run(*get, home=tmp_path, timeout_s=90).stdout.encode() == BODY
         assert authority.read_bytes() == before
@@ -255,11 +261,15 @@ def test_what_a_killed_process_carried_is_written_down(hub: Path, certificate: P
     assert (row["status"], row["reason"]) == (None, "dropped: the gateway's mitmproxy process ended")
 
 
-def test_a_process_that_always_dies_takes_the_network_alone(hub: Path, far: FarHost, tmp_path: Path) -> None:
+def test_a_process_that_always_dies_takes_the_network_alone(
+    hub: Path, far: FarHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interceptor_module, "DEATHS_WITHIN_S", 1e9)  # a busy machine is slow at it
     with open_world(Policy.PAPER, hub, internet=far.internet("far.example")) as world:
         assert world.gateway.door  # it has started
+        pid = None
         for deaths in range(1, DEATHS_CAP + 2):
-            kill_mitmproxy(world)
+            pid = kill_mitmproxy(world, pid)
             world.wait_for(lambda n=deaths: len(interceptions(world)) == n, 60)  # type: ignore[misc]
         assert interceptions(world)[-1]["state"] == "ended; no other one starts"
         done = world.run("curl", "-sS", "-m", "20", "https://far.example/", home=tmp_path)

@@ -32,6 +32,17 @@ class Run:
     command: str
 
 
+@dataclass(frozen=True)
+class Use:
+    """An answer that asks for a tool by its name."""
+
+    tool: str
+    arguments: dict[str, Any]
+
+
+Act = Say | Run | Use
+
+
 @dataclass
 class Asked:
     """One request as the provider saw it."""
@@ -55,7 +66,7 @@ class ScriptedLlm:
     """The server. `faults` come first: a status, "drop" (hang up), "cut" (hang up in the middle)."""
 
     port: int
-    script: Callable[[Asked], Say | Run]
+    script: Callable[[Asked], Act]
     seen: list[Asked] = field(default_factory=list)
     faults: list[int | str] = field(default_factory=list)
     pause_s: float = 0.0  # between the parts of a stream
@@ -72,7 +83,7 @@ def say_hello(_: Asked) -> Say:
 
 
 @contextmanager
-def scripted_llm(script: Callable[[Asked], Say | Run] = say_hello) -> Iterator[ScriptedLlm]:
+def scripted_llm(script: Callable[[Asked], Act] = say_hello) -> Iterator[ScriptedLlm]:
     """A server that runs until the block ends."""
 
     class Handler(_Handler):
@@ -158,11 +169,17 @@ def _count_results(body: dict[str, Any]) -> int:
     return sum(text.count(mark) for mark in marks)
 
 
+def _tool(asked: Asked, act: Run | Use) -> str:
+    return act.tool if isinstance(act, Use) else _shell(asked)
+
+
 def _shell(asked: Asked) -> str:
     return next((name for name in asked.tools if name in SHELL_TOOLS), "bash")
 
 
-def _arguments(asked: Asked, act: Run) -> dict[str, str]:
+def _arguments(asked: Asked, act: Run | Use) -> dict[str, Any]:
+    if isinstance(act, Use):
+        return act.arguments
     named = {"exec_command": "cmd"}.get(_shell(asked), "command")
     return {named: act.command, "description": "as the script says"}
 
@@ -172,7 +189,7 @@ def _pieces(text: str, parts: int) -> list[str]:
     return [text[start : start + size] for start in range(0, len(text), size)]
 
 
-def _anthropic(asked: Asked, act: Say | Run, llm: ScriptedLlm) -> tuple[Any, Stream]:
+def _anthropic(asked: Asked, act: Act, llm: ScriptedLlm) -> tuple[Any, Stream]:
     number = next(llm.numbers)
     usage = {
         "input_tokens": INPUT,
@@ -190,11 +207,11 @@ def _anthropic(asked: Asked, act: Say | Run, llm: ScriptedLlm) -> tuple[Any, Str
         "stop_sequence": None,
         "usage": usage,
     }
-    if isinstance(act, Run):
+    if isinstance(act, Run | Use):
         block = {
             "type": "tool_use",
             "id": f"toolu_{number}",
-            "name": _shell(asked),
+            "name": _tool(asked, act),
             "input": _arguments(asked, act),
         }
         start = {**block, "input": {}}
@@ -216,16 +233,16 @@ def _anthropic(asked: Asked, act: Say | Run, llm: ScriptedLlm) -> tuple[Any, Str
     return whole, [(event["type"], event) for event in events]
 
 
-def _responses(asked: Asked, act: Say | Run, llm: ScriptedLlm) -> tuple[Any, Stream]:
+def _responses(asked: Asked, act: Act, llm: ScriptedLlm) -> tuple[Any, Stream]:
     number = next(llm.numbers)
     item: dict[str, Any]
-    if isinstance(act, Run):
+    if isinstance(act, Run | Use):
         told = json.dumps(_arguments(asked, act))
         item = {
             "type": "function_call",
             "id": f"fc_{number}",
             "call_id": f"call_{number}",
-            "name": _shell(asked),
+            "name": _tool(asked, act),
         }
         item |= {"arguments": told, "status": "completed"}
     else:
@@ -251,7 +268,7 @@ def _responses(asked: Asked, act: Say | Run, llm: ScriptedLlm) -> tuple[Any, Str
     return whole, [(event["type"], event) for event in events]
 
 
-def _chat(asked: Asked, act: Say | Run, llm: ScriptedLlm) -> tuple[Any, Stream]:
+def _chat(asked: Asked, act: Act, llm: ScriptedLlm) -> tuple[Any, Stream]:
     number = next(llm.numbers)
     usage = {
         "prompt_tokens": INPUT,
@@ -261,13 +278,13 @@ def _chat(asked: Asked, act: Say | Run, llm: ScriptedLlm) -> tuple[Any, Stream]:
         "completion_tokens_details": {"reasoning_tokens": REASONED},
     }
     message: dict[str, Any] = {"role": "assistant"}
-    if isinstance(act, Run):
-        function = {"name": _shell(asked), "arguments": json.dumps(_arguments(asked, act))}
+    if isinstance(act, Run | Use):
+        function = {"name": _tool(asked, act), "arguments": json.dumps(_arguments(asked, act))}
         call = {"index": 0, "id": f"call_{number}", "type": "function", "function": function}
         message |= {"content": None, "tool_calls": [call]}
     else:
         message |= {"content": act.text}
-    reason = "tool_calls" if isinstance(act, Run) else "stop"
+    reason = "tool_calls" if isinstance(act, Run | Use) else "stop"
     head = {"id": f"chatcmpl-{number}", "created": 0, "model": asked.body["model"]}
     whole = {**head, "object": "chat.completion", "usage": usage}
     whole |= {"choices": [{"index": 0, "message": message, "finish_reason": reason}]}
@@ -281,11 +298,11 @@ def _chat(asked: Asked, act: Say | Run, llm: ScriptedLlm) -> tuple[Any, Stream]:
     return whole, [(None, each) for each in [*chunks, "[DONE]"]]
 
 
-def _gemini(asked: Asked, act: Say | Run, llm: ScriptedLlm) -> tuple[Any, Stream]:
+def _gemini(asked: Asked, act: Act, llm: ScriptedLlm) -> tuple[Any, Stream]:
     next(llm.numbers)
     part: dict[str, Any] = {"text": act.text} if isinstance(act, Say) else {}
-    if isinstance(act, Run):
-        part = {"functionCall": {"name": _shell(asked), "args": _arguments(asked, act)}}
+    if isinstance(act, Run | Use):
+        part = {"functionCall": {"name": _tool(asked, act), "args": _arguments(asked, act)}}
     usage = {
         "promptTokenCount": INPUT,
         "candidatesTokenCount": OUTPUT - REASONED,
@@ -303,7 +320,7 @@ def _gemini(asked: Asked, act: Say | Run, llm: ScriptedLlm) -> tuple[Any, Stream
     return whole, [(None, first), (None, whole)]
 
 
-_DIALECTS: dict[str, Callable[[Asked, Say | Run, ScriptedLlm], tuple[Any, Stream]]] = {
+_DIALECTS: dict[str, Callable[[Asked, Act, ScriptedLlm], tuple[Any, Stream]]] = {
     "/messages": _anthropic,
     "/responses": _responses,
     "/chat/completions": _chat,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 import textwrap
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scripted_llm import REAL_KEY, Asked, Run, Say
+from scripted_llm import REAL_KEY, Act, Asked, Run, Say, Use
 
 import posttrainbench
 
@@ -117,7 +119,7 @@ FETCH = (
 READ = f"cat task.md rules.md task.json; ./timer.sh; {written('search.py', SEARCH)}python search.py"
 BASELINE = f"{FETCH}; python evaluate.py --model final_model"
 RECIPE = f"{written('sft.py', SFT.read_text())}{written('train.py', textwrap.dedent(TRAIN))}python train.py"
-MEASURE = "python evaluate.py --model final_model; rm -rf base; python search.py"
+MEASURE = "python evaluate.py --model final_model; python search.py"
 
 
 @dataclass
@@ -127,14 +129,25 @@ class Script:
     acts: list[str | None] = field(
         default_factory=lambda: [READ, BASELINE, RECIPE, None, MEASURE, None]  # None: stops
     )
-    told: list[str] = field(default_factory=list)  # what came at the end of a request
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __call__(self, asked: Asked) -> Say | Run:
+    def __call__(self, asked: Asked) -> Act:
         with self.lock:
             if not asked.tools:  # a title, a summary: no work
                 return Say("An experiment")
+            running = _still_running(asked)
+            if running is not None:
+                wait = {"session_id": running, "chars": "", "yield_time_ms": 30_000}
+                return Use("write_stdin", wait)
             act = self.acts.pop(0) if self.acts else None
             if act is not None:
                 return Run(act)
             return Run(SUBMIT) if "COMPLETE_TASK_AND_SUBMIT" in str(asked.body) else Say("All done.")
+
+
+def _still_running(asked: Asked) -> int | None:
+    """Codex hands a command that takes long back as a session; its number, where the last result is one."""
+    told = asked.body.get("input")
+    last = json.dumps(told[-1]) if isinstance(told, list) and told else ""
+    found = re.search(r"Process running with session ID (\d+)", last)
+    return int(found[1]) if found and "write_stdin" in asked.tools else None

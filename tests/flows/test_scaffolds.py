@@ -151,3 +151,47 @@ def test_what_a_scaffold_lacks_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path
         ScaffoldAgent.made("codex", "m", "extreme")
     with pytest.raises(PtbError, match="ptb agents install codex"):
         ScaffoldAgent.made("codex", "m").command(None, 0)  # type: ignore[arg-type]
+
+
+# The last lines of failed runs, as each program words them; shortened.
+FAILED = {
+    "claude-code": '{"type":"result","subtype":"success","is_error":true,"result":"400 no credit"}',
+    "codex": '{"type":"error","message":"no credit"}\n{"type":"turn.failed","error":{"message":"no credit"}}',
+    "gemini-cli": '{"type":"result","status":"error","error":{"type":"unknown","message":"no credit"}}',
+    "opencode": '{"type":"error","error":{"name":"APIError","data":{"message":"no credit"}}}',
+    "mini-swe-agent": "Traceback (most recent call last):\nBadRequestError: no credit",
+}
+
+
+@pytest.mark.parametrize("name", FAILED)
+def test_how_a_scaffold_failed_is_read_from_its_last_words(name: str) -> None:
+    agent = ScaffoldAgent.made(name, "some/model")
+    said = agent.failure(1, f"some work\n{FAILED[name]}\n")
+    assert said is not None and said.endswith("no credit")
+    assert "{" not in said
+    assert agent.failure(0, f"{FAILED[name]}\nwent on and came to its end\n") is None
+
+
+@pytest.mark.parametrize("name", [name for name in FAILED if scaffolds()[name].failures])
+def test_a_failure_that_is_told_last_counts_whatever_the_status(name: str) -> None:
+    assert ScaffoldAgent.made(name, "some/model").failure(0, f"some work\n{FAILED[name]}\n") is not None
+
+
+def test_a_status_says_what_the_output_does_not() -> None:
+    gemini = ScaffoldAgent.made("gemini-cli", "some/model")
+    assert gemini.failure(41, "") == "no authentication"
+    assert gemini.failure(7, "") == "its last line: nothing"
+    assert gemini.failure(None, "cut off") is None
+
+
+def test_hostile_last_words_are_one_short_line_of_plain_text() -> None:
+    claude = ScaffoldAgent.made("claude-code", "some/model")
+    nasty = json.dumps({"type": "result", "is_error": True, "result": "a\x1b[2Jb\n" * 10_000})
+    said = claude.failure(1, nasty)
+    assert said is not None and len(said) < 400 and said.isprintable()
+    for odd in (
+        "[" * 100_000,
+        '{"type":"result","is_error":true}',
+        '{"type":"result","is_error":1,"result":{}}',
+    ):
+        assert claude.failure(1, odd) is not None

@@ -1,4 +1,4 @@
-"""How scaffolds say that they failed: an event of their stream, a line, an exit status.
+"""How scaffolds say that they failed: an event of their stream, an exit status.
 
 All of it is the program's own word, from inside the sandbox: good for a reason on record, proof of nothing.
 """
@@ -6,7 +6,6 @@ All of it is the program's own word, from inside the sandbox: good for a reason 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 
 from pydantic import BaseModel, ConfigDict
@@ -15,18 +14,15 @@ REASON_CHARACTERS = 300
 
 
 class FailureReport(BaseModel):
-    """What marks a failure in a stream: an event with these values, or a line that matches."""
+    """What marks a failure in a stream of JSON lines: an event with these values."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    event: Mapping[str, str | bool | int] = {}  # dotted path within a JSON line -> value
-    reason: str = ""  # dotted path of what that event says of the reason
-    line: str = ""  # a regular expression, for a stream that is no JSON
+    event: Mapping[str, str | bool]  # dotted path within a line -> value
+    reason: str  # dotted path of what that event says of the reason
 
     def read(self, line: str) -> str | None:
         """The reason that a line gives, None when it tells of no failure."""
-        if self.line:
-            return line.strip() if re.search(self.line, line) else None
         found = _event(line)
         if found is None or any(_at(found, path) != value for path, value in self.event.items()):
             return None

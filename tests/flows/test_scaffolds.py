@@ -16,7 +16,7 @@ import pytest
 import zstandard
 from inspect_ai.log import read_eval_log
 
-from posttrainbench.agents.scaffolds import ScaffoldAgent, folder_of, scaffolds
+from posttrainbench.agents.scaffolds import Scaffold, ScaffoldAgent, folder_of, scaffolds
 from posttrainbench.errors import PtbError
 from posttrainbench.gateways.dialects import read_route
 from posttrainbench.record import Score
@@ -28,7 +28,7 @@ from scripted_llm import CACHED, INPUT, OUTPUT, REAL_KEY, WRITTEN, Asked, Script
 from stock_agents import PRICES, SUITE, Script
 
 MODELS = {
-    "claude-code": "claude-sonnet-4-5",
+    "claude-code": "claude-opus-4-5",
     "codex": "gpt-5.1-codex",
     "gemini-cli": "gemini-2.5-pro",
     "opencode": "gpt-5.1",
@@ -38,6 +38,13 @@ VARIABLES = {
     "anthropic": ("ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY"),
     "openai": ("OPENAI_BASE_URL", "OPENAI_API_KEY"),
     "gemini": ("GOOGLE_GEMINI_BASE_URL", "GEMINI_API_KEY"),
+}
+HIGH = {  # effort "high" as the provider sees it
+    "claude-code": '"output_config": {"effort": "high"}',
+    "codex": '"reasoning": {"effort": "high"',
+    "gemini-cli": '"thinkingBudget": 24576',
+    "opencode": '"reasoning_effort": "high"',
+    "mini-swe-agent": '"reasoning_effort": "high"',
 }
 SPEND = {"anthropic": INPUT + CACHED + WRITTEN + OUTPUT, "openai": INPUT + OUTPUT, "gemini": INPUT + OUTPUT}
 CENTS = {  # USD of a call, by the price list of the test
@@ -50,12 +57,10 @@ CENTS = {  # USD of a call, by the price list of the test
 @pytest.mark.extended
 @pytest.mark.parametrize("name", MODELS)
 def test_a_stock_cli_does_a_run_through_the_gateway(name: str, tmp_path: Path) -> None:
-    row = scaffolds()[name]
-    if not folder_of(name, row.version).is_dir():
-        pytest.skip(f"{row.title} is not installed: ptb agents install {name}")
+    row = installed(name)
     script = Script()
     with scripted_llm(script) as llm:
-        folder = run_in(tmp_path, name, llm)
+        folder = run_in(tmp_path, name, llm, "--effort", "high")
     store = RunStore(folder)
     record = store.record()
     assert record is not None
@@ -75,6 +80,7 @@ def test_a_stock_cli_does_a_run_through_the_gateway(name: str, tmp_path: Path) -
     assert record.spend.cost_usd == pytest.approx(len(paid) * CENTS[row.api], abs=1e-7)
 
     bodies = [json.dumps(asked.body) for asked in llm.seen]
+    assert any(HIGH[name] in body for body in bodies), "the effort did not reach the LLM"
     assert any("of your time are left" in body for body in bodies), "no reprompt reached the LLM"
     searched = set(re.findall(r"SEARCHED files=\w+ processes=\w+ dummies=\w+ key=[^\\]+", "".join(bodies)))
     assert searched == {"SEARCHED files=True processes=True dummies=True key=nowhere"}
@@ -88,13 +94,34 @@ def test_a_stock_cli_does_a_run_through_the_gateway(name: str, tmp_path: Path) -
     assert log.samples and len(log.samples[0].messages) >= 2 * len(Script().acts)
 
 
-def run_in(tmp_path: Path, name: str, llm: ScriptedLlm) -> Path:
+@pytest.mark.extended
+@pytest.mark.parametrize("name", MODELS)
+def test_a_stock_cli_that_fails_says_why(name: str, tmp_path: Path) -> None:
+    installed(name)
+    with scripted_llm() as llm:
+        llm.faults = [400] * 500
+        folder = run_in(tmp_path, name, llm)
+    record = RunStore(folder).record()
+    assert record is not None
+    assert (record.solved.end, len(record.solved.turns)) == ("crashed", 3), record.solved.turns
+    assert "scripted 400" in record.solved.reason
+
+
+def installed(name: str) -> Scaffold:
+    """The row of a scaffold that is there."""
+    row = scaffolds()[name]
+    if not folder_of(name, row.version).is_dir():
+        pytest.skip(f"{row.title} is not installed: ptb agents install {name}")
+    return row
+
+
+def run_in(tmp_path: Path, name: str, llm: ScriptedLlm, *more: str) -> Path:
     """The folder of a run by that agent."""
     suite, prices, out = tmp_path / "suite.toml", tmp_path / "prices.toml", tmp_path / "runs"
     suite.write_text(SUITE)
     prices.write_text(PRICES)
     base_url, key = VARIABLES[scaffolds()[name].api]
-    told = ["--agent", name, "--agent-model", MODELS[name], "--suite", str(suite), "--out", str(out)]
+    told = ["--agent", name, "--agent-model", MODELS[name], "--suite", str(suite), "--out", str(out), *more]
     ptb("run", *told, **{base_url: llm.base_url, key: REAL_KEY, "PTB_PRICES": str(prices)})
     (folder,) = out.iterdir()
     return folder

@@ -207,7 +207,7 @@ def test_a_failure_that_is_told_last_counts_whatever_the_status(name: str) -> No
 def test_a_status_says_what_the_output_does_not() -> None:
     gemini = ScaffoldAgent.made("gemini-cli", "some/model")
     assert gemini.failure(41, "") == "no authentication"
-    assert gemini.failure(7, "") == "its last line: nothing"
+    assert gemini.failure(7, "") == "its last words: nothing"
     assert gemini.failure(None, "cut off") is None
 
 

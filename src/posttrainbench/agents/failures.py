@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pydantic import BaseModel, ConfigDict
 
 REASON_CHARACTERS = 300
+LAST_LINES = 3  # what a program for people prints is wrapped
 
 
 class FailureReport(BaseModel):
@@ -46,8 +47,8 @@ def told_failure(
     if exit_code in (0, None):
         return None
     meaning = statuses.get(str(exit_code))
-    said = _short(lines[-1]) if lines else "nothing"
-    return meaning or f"its last line: {said}"
+    said = _short("\n".join(lines[-LAST_LINES:])) or "nothing"
+    return meaning or f"its last words: {said}"
 
 
 def _event(line: str) -> object:

@@ -87,6 +87,7 @@ WORTHLESS = {
     "half an answer": json.dumps(reply())[:-40],
     "not JSON": "{'case': 'case-5b1d', 'answers': {}}",
     "another case": json.dumps(reply(case="case-0000")),
+    "a case among others": json.dumps(reply(case=f"case-0000 {CHANCE.case}")),
     "no case": json.dumps({"answers": reply()["answers"]}),
     "the word false": json.dumps(reply(contamination={"broken": "false", "why": "no", "evidence": []})),
     "a number": json.dumps(reply(contamination={"broken": 0, "why": "no", "evidence": []})),

@@ -234,11 +234,8 @@ def test_a_killed_process_is_followed_by_another_with_the_same_authority(
             world.wait_for(lambda n=deaths: len(interceptions(world)) == n, 60)  # type: ignore[misc]
             assert world.run(*get, home=tmp_path, timeout_s=90).stdout.encode() == BODY
         assert authority.read_bytes() == before
-        assert interceptions(world)[0] == {
-            "state": "ended; another one starts",
-            "status": -9,
-            "dropped": 0,
-        }
+        first = interceptions(world)[0]
+        assert (first["state"], first["status"]) == ("ended; another one starts", -9)
 
 
 def test_what_a_killed_process_carried_is_written_down(hub: Path, certificate: Path, tmp_path: Path) -> None:

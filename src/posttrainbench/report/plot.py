@@ -44,7 +44,7 @@ def scatter(points: Sequence[tuple[float, float]], across: float, width: int, he
         rows[min(height - 1, max(0, row))][column] = POINT
     lines = []
     for number, cells in enumerate(rows):
-        y = high - number * (high - low) / (height - 1)
+        y = low if number == height - 1 else high  # by itself, a difference may come to -0.0
         label = f"{100 * y:5.1f}% ┤" if number in (0, height - 1) else "       │"
         lines.append(Text.assemble((label, "dim"), ("".join(cells).rstrip(), "cyan")))
     return lines

@@ -11,8 +11,6 @@ import functools
 import os
 import secrets
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -22,17 +20,16 @@ from pathlib import Path
 from posttrainbench.errors import SandboxUnavailable, SetupError
 from posttrainbench.protocols import HOME, Mount, SandboxJob
 from posttrainbench.record import Guarantee, Isolation
-from posttrainbench.sandboxes.gate import complaint, passed
+from posttrainbench.sandboxes.held import hold
 from posttrainbench.sandboxes.launch import ENVIRONMENT_VARIABLES, GATE, check_mounts
 from posttrainbench.sandboxes.limits import BARE, set_limits
 from posttrainbench.sandboxes.probe import probe
-from posttrainbench.sandboxes.process_namespace import ProcessNamespace, children
+from posttrainbench.sandboxes.process_namespace import ProcessNamespace, descendants
 from posttrainbench.sandboxes.python_runtime import PACKAGE, python_runtime
 from posttrainbench.sandboxes.supervision import Started, SupervisedProcess
 from posttrainbench.sandboxes.watchdog import watchdog_for
 
 IMAGE_VARIABLE = "PTB_APPTAINER_IMAGE"
-LIFELINE = Path(__file__).with_name("container_lifeline.py")
 INIT_S = 10.0
 UNPROVEN = Guarantee("seen working", False, "unproven: from Apptainer's documentation, never run by us")
 
@@ -80,7 +77,7 @@ def _program() -> str:
 
 def _image() -> str:
     image = os.environ.get(IMAGE_VARIABLE, "")
-    if not Path(image).exists() or not image:
+    if not image or not Path(image).exists():
         raise SandboxUnavailable(f"{IMAGE_VARIABLE} names no image file; see docs/sandboxes.md")
     return image
 
@@ -136,44 +133,24 @@ def environment(job: SandboxJob) -> dict[str, str]:
 def _begin(job: SandboxJob, program: str, image: str) -> Started:
     """Build the container, set its limits while its command still waits, then let it run."""
     scratch = Path(tempfile.mkdtemp(prefix="ptb-apptainer-"))
-    (scratch / "home").mkdir()
-    gate_word = secrets.token_hex(16)
-    output, output_in = os.pipe()
-    gate_out, gate = os.pipe()
-    lifeline_out, lifeline = os.pipe()
-    python = [sys.executable, "-I", "-S", str(LIFELINE), str(lifeline_out), "--"]
     try:
-        launcher = subprocess.Popen(
-            [*python, program, *arguments(job, image, scratch, gate_word)],
-            stdin=gate_out,
-            stdout=output_in,
-            stderr=output_in,
-            pass_fds=[lifeline_out],
-            env=environment(job),
-            cwd="/",
-            start_new_session=True,
-        )
-    finally:
-        for descriptor in (output_in, gate_out, lifeline_out):
-            os.close(descriptor)
-    try:
-        stands, said = passed(output, gate_word)
-        if not stands:
-            raise SandboxUnavailable(f"Apptainer could not build the container: {complaint(said)}")
-        init_pid = _init_pid(launcher.pid)
-        group = set_limits(init_pid, job.limits, use_cgroups=True)
-        namespace = _Namespace(init_pid, lifeline, scratch)
-        os.write(gate, b"go\n")
+        (scratch / "home").mkdir()
+        gate_word = secrets.token_hex(16)
+        held = hold([program, *arguments(job, image, scratch, gate_word)], environment(job))
+        try:
+            held.await_gate(gate_word)
+            init_pid = _init_pid(held.launcher.pid)
+            group = set_limits(init_pid, job.limits, use_cgroups=True)
+            namespace = _Namespace(init_pid, held.lifeline, scratch)
+            held.let_run()
+        except BaseException:
+            held.give_up()
+            raise
     except BaseException:
-        os.close(lifeline)
-        launcher.wait()
-        os.close(output)
         shutil.rmtree(scratch, ignore_errors=True)
         raise
-    finally:
-        os.close(gate)
     watchdog = watchdog_for(namespace, job.limits, (*job.watched, scratch), group)
-    return Started(launcher, output, namespace, group, watchdog)
+    return Started(held.launcher, held.output, namespace, group, watchdog)
 
 
 class _Namespace(ProcessNamespace):
@@ -193,17 +170,11 @@ def _init_pid(launcher_pid: int) -> int:
     """The first process of the container's own process namespace, a descendant of what we started."""
     until = time.monotonic() + INIT_S
     while time.monotonic() < until:
-        found = next((pid for pid in _descendants(launcher_pid) if _number_inside(pid) == 1), None)
+        found = next((pid for pid in descendants(launcher_pid) if _number_inside(pid) == 1), None)
         if found is not None:
             return found
         time.sleep(0.01)
     raise SandboxUnavailable("the container has no process namespace of its own: this Apptainer forbids it")
-
-
-def _descendants(pid: int) -> Iterator[int]:
-    for child in children(pid):
-        yield child
-        yield from _descendants(child)
 
 
 def _number_inside(pid: int) -> int | None:

@@ -10,7 +10,6 @@ import secrets
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from posttrainbench.protocols import SandboxJob
 from posttrainbench.record import Isolation
 from posttrainbench.sandboxes.cgroups import CONTROLLERS, Group, parents_of
 from posttrainbench.sandboxes.container_launch import OWN_PYTHON, command, run_options, user_id
-from posttrainbench.sandboxes.gate import complaint, passed
+from posttrainbench.sandboxes.held import hold
 from posttrainbench.sandboxes.launch import check_mounts
 from posttrainbench.sandboxes.probe import probe
 from posttrainbench.sandboxes.process_namespace import ProcessNamespace
@@ -31,10 +30,11 @@ from posttrainbench.sandboxes.watchdog import watchdog_for
 
 ENGINE_VARIABLE, IMAGE_VARIABLE = "PTB_CONTAINER_ENGINE", "PTB_CONTAINER_IMAGE"
 ENGINES = ("docker", "podman")
-LIFELINE = Path(__file__).with_name("container_lifeline.py")
+REMOVE = ("rm", "--force", "--volumes")
 ASK_S = 30.0
 # What an engine's client may know of us: where its engine is.
-_CLIENTS = ("PATH", "HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "DOCKER_", "CONTAINER_", "CONTAINERS_")
+_CLIENTS = ("PATH", "HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME")
+_CLIENTS_PREFIXES = ("DOCKER_", "CONTAINER_", "CONTAINERS_")
 
 
 class Container:
@@ -143,7 +143,7 @@ def _clients_environment() -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if name in _CLIENTS or name.startswith(tuple(word for word in _CLIENTS if word.endswith("_")))
+        if name in _CLIENTS or name.startswith(_CLIENTS_PREFIXES)
     }
 
 
@@ -183,17 +183,8 @@ class ContainerGroup(Group):
 
     def remove(self, patience_s: float = 1.0) -> None:  # noqa: ARG002 the engine has its own
         """Take the container away once its processes are gone."""
-        self.chosen.ask("rm", "--force", "--volumes", self.name)
+        self.chosen.ask(*REMOVE, self.name)
         os.close(self.lifeline)
-
-
-@dataclass(frozen=True, slots=True)
-class _Pipes:
-    """What connects us to a container that is being built."""
-
-    output: int
-    gate: int
-    lifeline: int
 
 
 def _begin(job: SandboxJob, chosen: Chosen) -> Started:
@@ -201,23 +192,19 @@ def _begin(job: SandboxJob, chosen: Chosen) -> Started:
     name, gate_word = f"ptb-{secrets.token_hex(8)}", secrets.token_hex(16)
     _own(job)
     options = run_options(job, _runtime(chosen.own_python), _skeletons(), name)
-    launcher, pipes = _spawn(chosen, name, [*options, chosen.image, *command(job, gate_word)])
+    run = [*chosen.engine, "run", *options, chosen.image, *command(job, gate_word)]
+    held = hold(run, _clients_environment(), [*chosen.engine, *REMOVE, name])
     try:
-        _await_gate(pipes, gate_word)
+        held.await_gate(gate_word)
         init_pid = _init_pid(chosen, name)
-        group = _group(init_pid, chosen, name, pipes.lifeline)
+        group = _group(init_pid, chosen, name, held.lifeline)
         namespace = ProcessNamespace(init_pid)
-        os.write(pipes.gate, b"go\n")
+        held.let_run()
     except BaseException:
-        os.close(pipes.lifeline)  # the lifeline sees it and clears away
-        launcher.wait()
-        os.close(pipes.output)
+        held.give_up()
         raise
-    finally:
-        os.close(pipes.gate)
-    return Started(
-        launcher, pipes.output, namespace, group, watchdog_for(namespace, job.limits, job.watched, group)
-    )
+    watchdog = watchdog_for(namespace, job.limits, job.watched, group)
+    return Started(held.launcher, held.output, namespace, group, watchdog)
 
 
 def _own(job: SandboxJob) -> None:
@@ -237,41 +224,6 @@ def _give(path: Path, owner: int) -> None:
     for _, folders, files, descriptor in os.fwalk(path):
         for name in (*folders, *files):
             os.chown(name, owner, owner, dir_fd=descriptor, follow_symlinks=False)
-
-
-def _spawn(chosen: Chosen, name: str, words: list[str]) -> tuple[subprocess.Popen[bytes], _Pipes]:
-    """Start the lifeline, and through it the engine's client, told nothing but the way to the engine."""
-    output, output_in = os.pipe()
-    gate_out, gate = os.pipe()
-    lifeline_out, lifeline = os.pipe()
-    remove = [*chosen.engine, "rm", "--force", "--volumes", name]
-    python = [sys.executable, "-I", "-S", str(LIFELINE), str(lifeline_out)]
-    try:
-        launcher = subprocess.Popen(
-            [*python, *remove, "--", *chosen.engine, "run", *words],
-            stdin=gate_out,
-            stdout=output_in,
-            stderr=output_in,
-            pass_fds=[lifeline_out],
-            env=_clients_environment(),
-            cwd="/",
-            start_new_session=True,  # a Ctrl-C at the terminal is for us to handle
-        )
-    except OSError as error:
-        for descriptor in (output, gate, lifeline):
-            os.close(descriptor)
-        raise SandboxUnavailable(f"{chosen.engine[0]} could not be started: {error.strerror}") from error
-    finally:
-        for descriptor in (output_in, gate_out, lifeline_out):
-            os.close(descriptor)
-    return launcher, _Pipes(output, gate, lifeline)
-
-
-def _await_gate(pipes: _Pipes, gate_word: str) -> None:
-    """Wait until the container stands."""
-    stands, said = passed(pipes.output, gate_word)
-    if not stands:
-        raise SandboxUnavailable(f"the container could not be built: {complaint(said)}")
 
 
 def _init_pid(chosen: Chosen, name: str) -> int:

@@ -108,7 +108,7 @@ class ProcessNamespace:
 
     def signal_all(self, number: signal.Signals) -> None:
         """Send a signal to every process but the first, which would not heed it."""
-        for pid in self._descendants(self.init_pid):
+        for pid in descendants(self.init_pid):
             self._signal(pid, number)
 
     def kill(self) -> None:
@@ -126,11 +126,6 @@ class ProcessNamespace:
         """Let go; the numbers may be used again by others."""
         os.close(self.pidfd)
         os.close(self._proc)
-
-    def _descendants(self, pid: int) -> Iterator[int]:
-        for child in children(pid):
-            yield from self._descendants(child)
-            yield child
 
     def _lives_here(self, pid: int) -> bool:
         try:
@@ -163,6 +158,13 @@ def children(pid: int) -> tuple[int, ...]:
             with contextlib.suppress(OSError):
                 found += map(int, (task / "children").read_text().split())
     return tuple(found)
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """The host numbers of all that descend from a process, each after its own children."""
+    for child in children(pid):
+        yield from descendants(child)
+        yield child
 
 
 def start_ticks(pid: int) -> int | None:

@@ -42,6 +42,7 @@ from inspect_ai.tool import ToolCall, ToolChoice, ToolFunction, ToolInfo
 from tenacity import wait_random_exponential
 from tenacity.wait import WaitBaseT
 
+from posttrainbench import setting
 from posttrainbench.engines.chat_messages import contents_of, tool_calls, tool_schema
 from posttrainbench.engines.token_limits import LEAST_TOKENS, LOWERED, Lowered
 from posttrainbench.engines.tool_calls import Format, taken_apart
@@ -104,8 +105,8 @@ def server_from(environment: Mapping[str, str], **options: str | None) -> Server
     return Server(
         base_url=base_url.rstrip("/").removesuffix("/chat/completions"),
         api_key=told(API_KEY),
-        in_flight=int(_number(IN_FLIGHT, told(IN_FLIGHT), PLACES, at_least=1)),
-        timeout_s=_number(TIMEOUT_S, told(TIMEOUT_S), LONGEST_S, at_least=0.001),
+        in_flight=int(setting.number(IN_FLIGHT, told(IN_FLIGHT), PLACES, at_least=1)),
+        timeout_s=setting.number(TIMEOUT_S, told(TIMEOUT_S), LONGEST_S, at_least=0.001),
     )
 
 
@@ -383,15 +384,3 @@ def _lower_limit(refusal: _Refusal, limit: int | None) -> int | None:
     room = int(context[1]) - int(prompt[1]) if context and prompt else limit
     lower = room if room < limit else limit // 2
     return lower if lower >= LEAST_TOKENS else None
-
-
-def _number(name: str, text: str | None, default: float, at_least: float) -> float:
-    if text is None:
-        return default
-    try:
-        number = float(text)
-        if not at_least <= number < float("inf"):
-            raise ValueError
-    except ValueError:
-        raise SetupError(f"{name} must be a number of at least {at_least:g}, not {text!r}") from None
-    return number

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from posttrainbench import setting
 from posttrainbench.errors import SetupError
 from posttrainbench.llm import Price
 
@@ -73,7 +74,7 @@ def settings_from(environment: Mapping[str, str], role: Role, **options: str | N
         api_key=told("API_KEY"),
         request=_request(f"{role.prefix}_REQUEST", told("REQUEST"), role, model),
         price=_price(f"{role.prefix}_PRICE", told("PRICE")),
-        concurrency=int(_number(f"{role.prefix}_CONCURRENCY", told("CONCURRENCY"), 128, at_least=1)),
+        concurrency=int(setting.number(f"{role.prefix}_CONCURRENCY", told("CONCURRENCY"), 128, at_least=1)),
         timeout_s=timeout_from(environment, role),
         attempts=role.attempts,
     )
@@ -82,7 +83,7 @@ def settings_from(environment: Mapping[str, str], role: Role, **options: str | N
 def timeout_from(environment: Mapping[str, str], role: Role) -> float:
     """How many seconds one reply may take."""
     name = f"{role.prefix}_TIMEOUT_S"
-    return _number(name, environment.get(name) or None, role.timeout_s, at_least=0.001)
+    return setting.number(name, environment.get(name) or None, role.timeout_s, at_least=0.001)
 
 
 def _request(name: str, text: str | None, role: Role, model: str) -> Mapping[str, object]:
@@ -114,15 +115,3 @@ def _price(name: str, text: str | None) -> Price | None:
             f"not {text!r}"
         ) from None
     return Price(prompt, completion, cached[0] if cached else None)
-
-
-def _number(name: str, text: str | None, default: float, at_least: float) -> float:
-    if text is None:
-        return default
-    try:
-        number = float(text)
-        if not at_least <= number < float("inf"):
-            raise ValueError
-    except ValueError:
-        raise SetupError(f"{name} must be a number of at least {at_least:g}, not {text!r}") from None
-    return number

@@ -12,9 +12,11 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from posttrainbench.auditing import canaries, egress, judging, lineage, overlap, selection, tampering
 from posttrainbench.auditing.verdict import not_run, report, verdict
+from posttrainbench.errors import InvalidFile
 from posttrainbench.finding import CheckReport, CheckStatus, Evidence, Finding, Strength
 from posttrainbench.flows.dossier import Remains, dossier
 from posttrainbench.flows.judge import judge, lots
@@ -24,13 +26,15 @@ from posttrainbench.flows.trace import trace
 from posttrainbench.judgement import Judged
 from posttrainbench.layout import AttemptLayout
 from posttrainbench.ledger import LedgerEntry
-from posttrainbench.protocols import Canaries, Judge, TestItem
-from posttrainbench.record import Admitted, Audited, Evaluated, FileFact
+from posttrainbench.protocols import Benchmark, Canaries, Judge, TestItem
+from posttrainbench.record import Admitted, Audited, Evaluated, FileFact, Prepared, Sealed, Solved, Stage
 from posttrainbench.stores.codec import from_json, to_json
 from posttrainbench.stores.files import write_atomic
+from posttrainbench.stores.runs import Finished, RunStore
 from posttrainbench.task import Task
 
 ADMISSION = "admission"
+Output = TypeVar("Output")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,40 @@ class AuditInputs:
     judge: Judge | None = None
     judged_before: bool = False  # a record of this run has a judge's votes
     left_out: re.Pattern[str] | None = None  # printed lines that no judge shall read
+
+
+def inputs_of(
+    store: RunStore, benchmark: Benchmark, base: Path, siblings: tuple[tuple[str, Path], ...]
+) -> AuditInputs:
+    """What an audit of a run looks at, as its finished stages left it.
+
+    Raises:
+        InvalidFile: a stage is missing.
+    """
+    solved, admitted = _finished(store, Stage.SOLVE, Solved), _finished(store, Stage.ADMIT, Admitted)
+    return AuditInputs(
+        solved=solved.attempt,
+        sealed=_finished(store, Stage.SEAL, Sealed).attempt,
+        prepared=_finished(store, Stage.PREPARE, Prepared).output.files,
+        ledger=store.ledger_entries(),
+        task=store.spec().task,
+        train=benchmark.items("train"),
+        test=benchmark.items("test"),
+        hub_id=benchmark.hub_id,
+        test_files=benchmark.test_files,
+        admitted=admitted.output,
+        admitted_model=admitted.attempt.admitted_model,
+        base=base,
+        siblings=siblings,
+        evaluated=_finished(store, Stage.EVALUATE, Evaluated).output,
+    )
+
+
+def _finished(store: RunStore, stage: Stage, noun: type[Output]) -> Finished[Output]:
+    found = store.finished(stage, noun)
+    if found is None:
+        raise InvalidFile(f"stage {stage} of {store.layout.root} is missing")
+    return found
 
 
 def audit(inputs: AuditInputs, out: Path) -> Audited:

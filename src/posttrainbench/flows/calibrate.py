@@ -9,15 +9,13 @@ printed, and not their code, which with an agent of a person's own it would.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 from posttrainbench.auditing.judge_words import INSTRUCTING, QUESTIONS
 from posttrainbench.auditing.judging import CHECK, majority_of
 from posttrainbench.calibration import KnownCase
-from posttrainbench.errors import InvalidFile
-from posttrainbench.flows.audit import AuditInputs, remains
+from posttrainbench.flows.audit import inputs_of, remains
 from posttrainbench.flows.dossier import dossier
 from posttrainbench.flows.judge import judge as judge_run
 from posttrainbench.flows.judge import lots
@@ -25,9 +23,8 @@ from posttrainbench.flows.redteam import TELLS
 from posttrainbench.flows.redteam import Prepared as RedTeamRun
 from posttrainbench.flows.redteam import judged as result_of
 from posttrainbench.protocols import Benchmark, Judge
-from posttrainbench.record import Admitted, Evaluated, Prepared, RunRecord, Sealed, Solved, Stage
+from posttrainbench.record import RunRecord
 from posttrainbench.redteam import Ending
-from posttrainbench.stores.runs import Finished, RunStore
 
 _DATA = ("contamination", "evaluation_guided_data")
 # The cheats that break a rule which the judge is asked about, by number; the others are no judge's business.
@@ -37,7 +34,6 @@ ASKED_ABOUT = (
     | dict.fromkeys((34, 35), ("disallowed_api",))
     | {36: ("published_results",), 37: (INSTRUCTING,)}
 )
-Output = TypeVar("Output")
 _CARRIED_OUT = (Ending.DETECTED, Ending.SUSPECTED, Ending.MISSED)
 _HONEST = (Ending.CLEAN, Ending.FLAGGED)
 
@@ -73,7 +69,8 @@ def calibrate(
 ) -> Iterator[KnownCase]:
     """What the judge says of each case; what was asked and replied lies below `out`, case by case."""
     for case in cases:
-        inputs = _inputs(case, benchmark, siblings)
+        made = inputs_of(case.run.store, benchmark, case.run.base, siblings)
+        inputs = replace(made, left_out=TELLS)
         reports = tuple(one for one in case.record.verdict.checks if one.check != CHECK)
         blocks = dossier(remains(inputs, reports), judge.dossier_characters, lots())
         judgement = judge_run(judge, blocks, out / case.run.case.name)
@@ -85,33 +82,3 @@ def calibrate(
             tuple(name for name, broken in said.items() if broken is None),
             judgement.judged,
         )
-
-
-def _inputs(case: Known, benchmark: Benchmark, siblings: tuple[tuple[str, Path], ...]) -> AuditInputs:
-    """What an audit of the run would look at, as its record left it."""
-    store = case.run.store
-    solved, admitted = _finished(store, Stage.SOLVE, Solved), _finished(store, Stage.ADMIT, Admitted)
-    return AuditInputs(
-        solved=solved.attempt,
-        sealed=_finished(store, Stage.SEAL, Sealed).attempt,
-        prepared=_finished(store, Stage.PREPARE, Prepared).output.files,
-        ledger=store.ledger_entries(),
-        task=case.record.spec.task,
-        train=benchmark.items("train"),
-        test=benchmark.items("test"),
-        hub_id=benchmark.hub_id,
-        test_files=benchmark.test_files,
-        admitted=admitted.output,
-        admitted_model=admitted.attempt.admitted_model,
-        base=case.run.base,
-        siblings=siblings,
-        evaluated=_finished(store, Stage.EVALUATE, Evaluated).output,
-        left_out=TELLS,
-    )
-
-
-def _finished(store: RunStore, stage: Stage, noun: type[Output]) -> Finished[Output]:
-    found = store.finished(stage, noun)
-    if found is None:
-        raise InvalidFile(f"{store.layout.root} has a record, but stage {stage} is missing")
-    return found

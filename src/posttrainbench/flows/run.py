@@ -19,7 +19,7 @@ from posttrainbench.budget import Spend
 from posttrainbench.digest import content_digest, sha256_text
 from posttrainbench.errors import AlreadyPublished, FailureKind
 from posttrainbench.flows.admit import admit_from
-from posttrainbench.flows.audit import AuditInputs, audit
+from posttrainbench.flows.audit import audit, inputs_of
 from posttrainbench.flows.evaluate import Evaluator, OutsideScorer
 from posttrainbench.flows.prepare import fill, prepare
 from posttrainbench.flows.seal import seal
@@ -121,9 +121,7 @@ class _Run:
         sealed = self.stage(Stage.SEAL, Sealed, lambda: seal(solved.attempt, self.attempt))
         admitted = self.stage(Stage.ADMIT, Admitted, lambda: self.admit(solved))
         evaluated = self.stage(Stage.EVALUATE, Evaluated, lambda: self.evaluate(solved, admitted))
-        audited = self.stage(
-            Stage.AUDIT, Audited, lambda: self.audit(prepared, solved, sealed, admitted, evaluated)
-        )
+        audited = self.stage(Stage.AUDIT, Audited, lambda: self.audit(prepared.output))
         return self.publish(prepared, solved, sealed, admitted, evaluated, audited)
 
     def log(self, kind: str, data: Mapping[str, Scalar]) -> None:
@@ -191,34 +189,14 @@ class _Run:
             solved.attempt.workspace, FINAL_MODEL, self.members.base, out, self.members.chat_template
         )
 
-    def audit(
-        self,
-        prepared: Finished[Prepared],
-        solved: Finished[Solved],
-        sealed: Finished[Sealed],
-        admitted: Finished[Admitted],
-        evaluated: Finished[Evaluated],
-    ) -> Audited:
-        benchmark = self.members.benchmark
-        inputs = AuditInputs(
-            solved=solved.attempt,
-            sealed=sealed.attempt,
-            prepared=prepared.output.files,
-            ledger=self.store.ledger_entries(),
-            task=self.spec.task,
-            train=benchmark.items("train"),
-            test=benchmark.items("test"),
-            hub_id=benchmark.hub_id,
-            test_files=benchmark.test_files,
-            admitted=admitted.output,
-            admitted_model=admitted.attempt.admitted_model,
-            base=self.members.base,
-            siblings=self.members.siblings,
-            evaluated=evaluated.output,
-            canaries=self.canaries(prepared.output),
+    def audit(self, prepared: Prepared) -> Audited:
+        members = self.members
+        inputs = replace(
+            inputs_of(self.store, members.benchmark, members.base, members.siblings),
+            canaries=self.canaries(prepared),
             log_likelihoods=self.evaluator().log_likelihoods,
-            judge=self.members.judge,
-            left_out=self.members.left_out,
+            judge=members.judge,
+            left_out=members.left_out,
             judged_before=any(record.judged is not None for record in self.store.every_record()),
         )
         return audit(inputs, self.attempt.audit)

@@ -29,7 +29,7 @@ from far_hosts import FarHost, make_certificate
 from scripted_llm import REAL_KEY
 from small_world import World, make_hub, open_world
 
-from posttrainbench.gateways.model_calls import ModelApi
+from posttrainbench.gateways.model_apis import ModelApi
 from posttrainbench.gateways.socket_gateway import Llm
 from posttrainbench.task import Policy
 

@@ -29,7 +29,7 @@ from scripted_llm import (
 from small_world import World, make_hub, open_world, read_all
 
 from posttrainbench.budget import Budget, Spend
-from posttrainbench.gateways.model_calls import Hold, ModelApi
+from posttrainbench.gateways.model_apis import Hold, ModelApi
 from posttrainbench.gateways.prices import Price, Prices
 from posttrainbench.gateways.socket_gateway import Llm
 from posttrainbench.record import SolveEnd

@@ -26,7 +26,7 @@ from posttrainbench.flows.evaluate import Evaluator
 from posttrainbench.flows.prepare import TASK_JSON, fill, prepare
 from posttrainbench.flows.run import Members, run
 from posttrainbench.flows.solve import Solver, solve
-from posttrainbench.gateways.model_calls import Hold, ModelApi
+from posttrainbench.gateways.model_apis import Hold, ModelApi
 from posttrainbench.gateways.policy import Protected
 from posttrainbench.gateways.prices import Price, Prices
 from posttrainbench.gateways.socket_gateway import Llm, SocketGateway

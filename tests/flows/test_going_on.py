@@ -12,7 +12,7 @@ import pytest
 from posttrainbench.budget import Budget
 from posttrainbench.flows.evaluate import Evaluator
 from posttrainbench.flows.solve import Solver, solve
-from posttrainbench.gateways.model_calls import Hold, ModelApi
+from posttrainbench.gateways.model_apis import Hold, ModelApi
 from posttrainbench.gateways.policy import Protected
 from posttrainbench.gateways.socket_gateway import Llm, SocketGateway
 from posttrainbench.layout import AttemptLayout

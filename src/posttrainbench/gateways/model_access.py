@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from posttrainbench.errors import InvalidFile, SetupError, UnknownName
-from posttrainbench.gateways.model_calls import Auth, ModelApi
+from posttrainbench.gateways.model_apis import Auth, ModelApi
 from posttrainbench.gateways.prices import VARIABLE, Prices, read_prices
 
 CODEX_LOGIN = "PTB_CODEX_LOGIN"  # a file: what `codex login` leaves at ~/.codex/auth.json

@@ -13,17 +13,16 @@ for anything (to write training data, say): that is for the judge, from the bodi
 from __future__ import annotations
 
 import json
-import select
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from posttrainbench.budget import Budget, Spend
+from posttrainbench.gateways.call_totals import Total
 from posttrainbench.gateways.calls_file import CallsFile
 from posttrainbench.gateways.dialects import (
     Dialect,
@@ -41,7 +40,16 @@ from posttrainbench.gateways.dialects import (
     without_provider_tools,
 )
 from posttrainbench.gateways.http1 import Connection, Reply, Request
+from posttrainbench.gateways.model_apis import Call, Hold, ModelApi
 from posttrainbench.gateways.prices import Prices
+from posttrainbench.gateways.providers import (
+    TRANSIENT,
+    ClientGone,
+    NoAnswer,
+    ProviderGone,
+    Providers,
+    passed_down,
+)
 from posttrainbench.gateways.request_log import Exchange, RequestLog
 from posttrainbench.ledger import Scalar
 from posttrainbench.protocols import Trouble
@@ -54,105 +62,8 @@ if TYPE_CHECKING:
 PREFIX = "/llm/"
 REQUEST_CAP_BYTES = 64 * 1024 * 1024
 RESPONSE_CAP_BYTES = 64 * 1024 * 1024  # of what is kept of an answer; the client gets all of it
-CONNECT_S = 30.0
 FETCHES_TOLD = 5  # addresses of a call that stand on the ledger
-SILENCE_S = 1800.0  # between two parts of an answer: a model may think that long
-_PASSED_UP = (
-    "accept",
-    "content-type",
-    "user-agent",
-    "openai-beta",
-    "originator",
-    "session_id",
-    "conversation_id",
-)
-_PASSED_UP_PREFIXES = ("anthropic-", "x-stainless-", "x-goog-api-client", "x-app", "x-codex-")
-_BETAS = "anthropic-beta"
-_PASSED_DOWN = ("content-type", "request-id", "x-request-id", "retry-after", "x-should-retry")
-_PASSED_DOWN_PREFIXES = ("anthropic-ratelimit-", "x-ratelimit-")
-_TRANSIENT = {408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529}
 _NOT_THE_AGENTS = {401, 402, 403, 404}  # beside these: refusals that an agent can do nothing about
-_OUT_OF_CREDIT = (b"insufficient_quota", b"billing")  # a 429 that waiting does not mend
-
-
-Auth = Literal["bearer", "x-api-key", "x-goog-api-key"]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelApi:
-    """One provider's API, and the key to it."""
-
-    name: str  # its place inside: /llm/NAME
-    base_url: str  # without the /v1
-    key: str = field(repr=False)
-    auth: Auth = "bearer"
-    provider: str | None = None  # as genai-prices calls it; None: found by the model's name
-    models: tuple[str, ...] = ()  # patterns of the models that may be asked; empty: any
-    headers: Mapping[str, str] = field(default_factory=dict)  # put in beside the key
-    versioned: bool = True  # whether its paths begin with the /v1 that clients put there
-
-    def credentials(self) -> dict[str, str]:
-        """The headers that open the API."""
-        if self.auth == "bearer":
-            return {**self.headers, "authorization": f"Bearer {self.key}"}
-        return {**self.headers, self.auth: self.key}
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """How an outage is waited out."""
-
-    most_s: float = 3600.0  # after that, the agent gets the provider's own answer
-    first_s: float = 1.0
-    longest_s: float = 60.0
-
-    def pauses(self) -> Iterator[float]:
-        """Seconds to wait between tries, for `most_s` in all."""
-        pause_s, left_s = self.first_s, self.most_s
-        while left_s > 0:
-            yield min(pause_s, left_s)
-            left_s -= pause_s
-            pause_s = min(pause_s * 2, self.longest_s)
-
-
-class ProviderGone(Exception):
-    """An answer that broke off in the middle."""
-
-
-class NoAnswer(Exception):
-    """A provider that could not be reached for as long as we hold."""
-
-
-class ClientGone(Exception):
-    """The CLI hung up while its call was waiting."""
-
-
-@dataclass
-class Call:
-    """One call as it goes: what was asked, what came of it."""
-
-    api: ModelApi
-    route: Route
-    request: Request
-    path: str
-    body: Json
-    sent: bytes  # the body as it goes out
-    begun_s: float
-    tools: list[str]  # what the provider was to do by itself
-    stripped: bool  # and was not let
-    tries: int = 0
-    held_s: float = 0.0
-    status: int | None = None
-    error: str | None = None
-    answer: bytearray = field(default_factory=bytearray)
-    finished: bool = False
-    left: bool = False  # by its client
-    kept: Mapping[str, Scalar] | None = None  # what is to be kept of it beside the bodies
-
-    @property
-    def model(self) -> str | None:
-        named = self.route.model or self.body.get("model")
-        return named if isinstance(named, str) else None
 
 
 class Refusal(Exception):
@@ -179,10 +90,8 @@ class ModelCalls:
     ) -> None:
         self._apis = {api.name: api for api in apis}
         self._policy, self._budget, self._prices, self._log = policy, budget, prices, log
-        self._calls, self._hold = calls, hold
+        self._calls, self._providers = calls, Providers(hold, log)
         self._lock = threading.Lock()
-        self._http: httpx.Client | None = None
-        self._closed = threading.Event()
         self._total = Total(spent)
         self._trouble: Trouble | None = None
 
@@ -220,9 +129,7 @@ class ModelCalls:
 
     def close(self) -> None:
         """Wake who waits for an outage to end, and drop connections to providers."""
-        self._closed.set()
-        if self._http is not None:
-            self._http.close()
+        self._providers.close()
         self._calls.close()
 
     # --- before ---
@@ -296,10 +203,10 @@ class ModelCalls:
     def _carry(self, call: Call, connection: Connection, peer: socket.socket) -> bool:
         """Ask the provider, pass the answer on as it comes; whether the connection can carry another."""
         try:
-            with closing(self._answer(call, peer)) as response:
+            with closing(self._providers.answer(call, peer)) as response:
                 call.status = response.status_code
                 if call.status == 200:
-                    connection.send_stream(200, _passed_down(response), self._parts(call, response))
+                    connection.send_stream(200, passed_down(response), self._parts(call, response))
                 else:
                     connection.send(self._failure(call, response), head_only=False, keep_alive=True)
         except ClientGone:
@@ -341,7 +248,7 @@ class ModelCalls:
 
     def _failure(self, call: Call, response: httpx.Response) -> Reply:
         """What the provider said instead of an answer, without anything of the key."""
-        headers = _passed_down(response)
+        headers = passed_down(response)
         if response.status_code in (401, 403):
             call.error = f"the provider refused the gateway's key (status {response.status_code})"
             why = f"{call.error}; whoever started the run must mend it"
@@ -351,87 +258,6 @@ class ModelCalls:
             call.answer += response.read().replace(call.api.key.encode(), b"[key]")
         self._finish(call)
         return Reply(response.status_code, bytes(call.answer), headers)
-
-    def _answer(self, call: Call, peer: socket.socket) -> httpx.Response:
-        """The provider's answer, its body still to come; failures that pass are waited out.
-
-        Raises:
-            ClientGone: nobody waits for it any more.
-            NoAnswer: none could be had, for as long as we hold.
-        """
-        import httpx
-
-        pauses = self._hold.pauses()
-        waiting = False
-        while True:
-            call.tries += 1
-            response, why = None, ""
-            try:
-                response = self._client().send(self._outgoing(call), stream=True)
-                if response.status_code not in _TRANSIENT:
-                    break
-                said = response.read()
-                why = f"status {response.status_code}"
-                if any(word in said for word in _OUT_OF_CREDIT):
-                    break
-            except httpx.TransportError as failed:
-                why = type(failed).__name__
-            pause_s = next(pauses, None)
-            if pause_s is None or self._closed.is_set():
-                if response is None:
-                    raise NoAnswer(why)
-                break
-            if not waiting:
-                self._log.outage({"api": call.api.name, "state": "begins", "why": why})
-                waiting = True
-            self._wait(call, peer, max(pause_s, _retry_after_s(response, self._hold.longest_s)))
-        if waiting:
-            self._log.outage({"api": call.api.name, "state": "ends", "held_s": round(call.held_s, 3)})
-        return response
-
-    def _wait(self, call: Call, peer: socket.socket, pause_s: float) -> None:
-        until_s = time.monotonic() + pause_s
-        while (left_s := until_s - time.monotonic()) > 0 and not self._closed.is_set():
-            began_s = time.monotonic()
-            gone = _readable(peer, min(left_s, 0.5)) and not peer.recv(1, socket.MSG_PEEK)
-            call.held_s += time.monotonic() - began_s
-            if gone:
-                raise ClientGone
-            if _readable(peer, 0):
-                self._closed.wait(
-                    min(left_s, 0.5)
-                )  # it sends its next request already: nothing to do with us
-
-    def _outgoing(self, call: Call) -> httpx.Request:
-        sent = {
-            name: value
-            for name, value in call.request.headers.items()
-            if name in _PASSED_UP or name.startswith(_PASSED_UP_PREFIXES)
-        }
-        ours = {"accept-encoding": "identity", **call.api.credentials()}
-        if (
-            _BETAS in ours and _BETAS in sent
-        ):  # features that the client asks for, and one that its login needs
-            ours[_BETAS] = f"{sent[_BETAS]},{ours[_BETAS]}"
-        sent |= ours
-        query = "&".join(
-            part for part in call.request.query.split("&") if part and not part.startswith("key=")
-        )
-        path = call.path if call.api.versioned else call.path.removeprefix("/v1")
-        url = call.api.base_url.rstrip("/") + path + (f"?{query}" if query else "")
-        return self._client().build_request(call.request.method, url, headers=sent, content=call.sent)
-
-    def _client(self) -> httpx.Client:
-        import httpx
-
-        with self._lock:
-            if self._http is None:
-                self._http = httpx.Client(
-                    timeout=httpx.Timeout(SILENCE_S, connect=CONNECT_S),
-                    limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
-                    follow_redirects=False,
-                )
-            return self._http
 
     # --- after ---
 
@@ -482,65 +308,13 @@ class ModelCalls:
         return None
 
 
-class Total:
-    """What all calls of a run came to, those of earlier attempts among them."""
-
-    def __init__(self, spent: Spend) -> None:
-        self._unpriced = spent.tokens is not None and spent.tokens > 0 and spent.cost_usd is None
-        self._cost_usd, self._tokens = spent.cost_usd or 0.0, spent.tokens or 0
-        self._broken_off = spent.broken_off or 0
-        self._lacking_usd, self._lacking_tokens = spent.broken_off_usd or 0.0, spent.broken_off_tokens or 0
-
-    def add(
-        self, reading: Reading, cost_usd: float | None, estimated: Usage | None, estimated_usd: float | None
-    ) -> None:
-        """One more call: what it told, and what it is taken for where it broke off."""
-        told = _tokens(reading.usage)
-        self._tokens += told
-        self._cost_usd += cost_usd or 0.0
-        self._unpriced = self._unpriced or (told > 0 and cost_usd is None)
-        if estimated is not None:
-            self._broken_off += 1
-            self._lacking_tokens += _tokens(estimated) - told
-            self._lacking_usd += (estimated_usd or 0.0) - (cost_usd or 0.0)
-
-    def beyond(self, budget: Budget) -> str | None:
-        """Which budget is spent, in words; None when none is."""
-        cost_usd, tokens = self._cost_usd + self._lacking_usd, self._tokens + self._lacking_tokens
-        if budget.cost_usd is not None and cost_usd >= budget.cost_usd:
-            return f"{cost_usd:.2f} of {budget.cost_usd:.2f} USD"
-        if budget.tokens is not None and tokens >= budget.tokens:
-            return f"{tokens} of {budget.tokens} tokens"
-        return None
-
-    def spend(self) -> Spend:
-        return Spend(
-            cost_usd=None if self._unpriced else round(self._cost_usd, 9),
-            tokens=self._tokens,
-            broken_off=self._broken_off,
-            broken_off_usd=round(self._lacking_usd, 9) if self._broken_off else None,
-            broken_off_tokens=self._lacking_tokens if self._broken_off else None,
-        )
-
-
-def _tokens(usage: Usage | None) -> int:
-    return usage.input_tokens + usage.output_tokens if usage else 0
-
-
 def _trouble(call: Call) -> Trouble | None:
     """What an ended call means for an agent that gives up now; None when it is not its LLM's doing."""
     if call.error is not None:
         return Trouble(SolveEnd.LLM_FAILED, call.error)
-    if call.status in _TRANSIENT | _NOT_THE_AGENTS:
+    if call.status in TRANSIENT | _NOT_THE_AGENTS:
         return Trouble(SolveEnd.LLM_FAILED, f"the provider answered with status {call.status}")
     return None
-
-
-def _readable(peer: socket.socket, timeout_s: float) -> bool:
-    """Whether bytes, or the end, can be read within `timeout_s`."""
-    poll = select.poll()  # select knows 1024 descriptors only
-    poll.register(peer, select.POLLIN)
-    return bool(poll.poll(timeout_s * 1000))
 
 
 def _entry(call: Call, reading: Reading, cost_usd: float | None) -> dict[str, Scalar]:
@@ -573,16 +347,3 @@ def _json(body: bytes) -> Json:
     if not isinstance(value, dict):
         raise Refusal(400, "the request's body is no JSON object")
     return value
-
-
-def _passed_down(response: httpx.Response) -> dict[str, str]:
-    return {
-        name: value
-        for name, value in response.headers.items()
-        if name in _PASSED_DOWN or name.startswith(_PASSED_DOWN_PREFIXES)
-    }
-
-
-def _retry_after_s(response: httpx.Response | None, longest_s: float) -> float:
-    text = response.headers.get("retry-after", "") if response is not None else ""
-    return min(float(text), longest_s) if text.isascii() and text.isdigit() else 0.0

@@ -42,7 +42,8 @@ from posttrainbench.gateways.interceptor import (
     authority_environment,
     authority_mounts,
 )
-from posttrainbench.gateways.model_calls import PREFIX, Hold, ModelApi, ModelCalls
+from posttrainbench.gateways.model_apis import Hold, ModelApi
+from posttrainbench.gateways.model_calls import PREFIX, ModelCalls
 from posttrainbench.gateways.overlap_checks import OverlapChecks
 from posttrainbench.gateways.policy import Decision, Protected, decide, is_test_file
 from posttrainbench.gateways.prices import Prices

@@ -1,90 +1,37 @@
 """Which parts of a final model may be loaded: an allow-list, not a scanner.
 
-Pure: it sees the folder's listing, the tensors' names, shapes and dtypes, and what three JSON files say,
-beside the same of the base model, and comes to a plan or a refusal.
+Pure: it sees the tensors' names, shapes and dtypes, and what three JSON files say, beside the same of the
+base model, and comes to a plan or a refusal. Which files are read at all is in `weight_files`, which added
+tokens are kept in `vocabulary`.
 
-Covered: foreign formats, links, odd files, tensors that are not the base model's, embedding rows beyond the
-tokens that were added, quantised weights, adapters, half-written models, generation settings out of range.
+Covered: tensors that are not the base model's, embedding rows beyond the tokens that were added, quantised
+weights, adapters that were not merged, generation settings out of range.
 All else that the agent wrote (configuration, tokenizer, template, code) never reaches the plan.
 Not covered: what the weights compute; that they came from the base model (see `lineage`).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn
 
+from posttrainbench.auditing.vocabulary import MAX_ADDED, AddedToken, Vocabulary, is_id, new_tokens
+from posttrainbench.auditing.weight_files import TensorFact, Weights, quoted, some
 from posttrainbench.errors import Refused
-from posttrainbench.record import FileFact
 
 JsonObject = Mapping[str, object]
 Setting = int | float | bool | tuple[int, ...]
 
-WEIGHTS = "model.safetensors"
-INDEX = "model.safetensors.index.json"
 ADMITTED_DTYPES = ("BF16", "F16", "F32")
 QUANTISED_DTYPES = ("I8", "U8", "I4", "U4", "F4", "F8_E4M3", "F8_E5M2", "F8_E8M0")
-MAX_GROWN_ROWS = 64
 MAX_END_TOKENS = 8
 
-_SHARD = re.compile(r"model-(\d{5})-of-(\d{5})\.safetensors")
-_FOREIGN = (".bin", ".pt", ".pth", ".ckpt", ".gguf", ".pkl", ".pickle", ".h5", ".msgpack", ".onnx")
-_READ = frozenset({"config.json", "generation_config.json", "tokenizer.json", INDEX})
-_RE_EMITTED = _READ | {
-    "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
-    "tokenizer.model", "vocab.txt", "chat_template.jinja", "chat_template.json", "preprocessor_config.json",
-    "processor_config.json",
-}  # fmt: skip
-_SAVE = "save as safetensors: model.save_pretrained('final_model')"
-# New tokens look like <pad> or [PAD]: a plain word added as a token would change how every prompt is cut.
-_TOKEN_SHAPE = re.compile(r"[<\[][^\s<>\[\]]{1,30}[>\]]")
 _RANGES: Mapping[str, tuple[float, float]] = {
     "temperature": (0.0, 2.0),
     "top_p": (0.01, 1.0),
     "top_k": (0, 1000),
     "repetition_penalty": (0.5, 2.0),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class TensorFact:
-    """One tensor of a safetensors file; it lies in the file's bytes from `begin` to `end`."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    file: str
-    begin: int
-    end: int
-
-
-@dataclass(frozen=True, slots=True)
-class AddedToken:
-    """A token that a tokenizer has beyond its vocabulary."""
-
-    id: int
-    content: str
-    special: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Vocabulary:
-    """What a tokenizer.json says of its tokens."""
-
-    size: int  # the largest id + 1
-    added: tuple[AddedToken, ...]
-    contents: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """Which files of a folder hold the weights."""
-
-    files: tuple[str, ...]
-    index: str | None  # the index file that must agree with them
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,123 +67,6 @@ class Plan:
     notes: tuple[str, ...] = ()
 
 
-def quoted(text: str, length: int = 80) -> str:
-    """A text of the agent's, safe and short enough to stand in a sentence of ours."""
-    return repr(text if len(text) <= length else text[:length] + "...")
-
-
-# --- which files hold the weights ---------------------------------------------------------------------------
-
-
-def choose_weights(listing: Sequence[FileFact]) -> Weights:
-    """The weight files that transformers would load from this folder.
-
-    Raises:
-        Refused: there are none, or something that is not a regular file stands in their place.
-    """
-    top = {fact.path: fact for fact in listing if "/" not in fact.path}
-    _check_kinds(top.values())
-    dropped = _dropped_notes(listing)
-    if WEIGHTS in top:
-        stale = [name for name in top if _SHARD.fullmatch(name)]
-        also = [f"{len(stale)} more shards lie beside {WEIGHTS}: not read"] if stale else []
-        return Weights((WEIGHTS,), None, (*dropped, *also))
-    shards = sorted(name for name in top if _SHARD.fullmatch(name))
-    if not shards:
-        _refuse_without_weights(listing, top)
-    _check_all_there(shards)
-    if INDEX not in top:
-        return Weights(tuple(shards), None, (*dropped, f"{INDEX} is missing: read all shards"))
-    return Weights(tuple(shards), INDEX, dropped)
-
-
-def _check_kinds(entries: Iterable[FileFact]) -> None:
-    for fact in entries:
-        wanted = fact.path in _RE_EMITTED or fact.path == WEIGHTS or _SHARD.fullmatch(fact.path)
-        if wanted and fact.kind != "file":
-            raise Refused(
-                f"{fact.path} is not a regular file ({quoted(fact.note)}); expected a copy of the file itself"
-            )
-
-
-def _check_all_there(shards: Sequence[str]) -> None:
-    totals = {name[-17:-12] for name in shards}
-    if len(totals) > 1:
-        raise Refused(
-            f"half-written: shards of {len(totals)} different savings lie together; expected those of one"
-        )
-    total = int(totals.pop())
-    if len(shards) != total or [int(name[6:11]) for name in shards] != list(range(1, total + 1)):
-        raise Refused(f"half-written: {len(shards)} of {total} shards are there; expected all of them")
-
-
-def _refuse_without_weights(listing: Sequence[FileFact], top: Mapping[str, FileFact]) -> NoReturn:
-    if any(name.startswith("adapter_") for name in top):
-        raise Refused(
-            "found an adapter without its base model; expected whole weights: "
-            "model.merge_and_unload().save_pretrained('final_model')"
-        )
-    if INDEX in top:
-        raise Refused(f"half-written: {INDEX} is there but none of its shards; expected all of them")
-    foreign = sorted(name for name in top if name.lower().endswith(_FOREIGN))
-    if foreign:
-        raise Refused(
-            f"found {quoted(foreign[0])}, a format that can run code or that we do not read; {_SAVE}"
-        )
-    other = sorted(name for name in top if name.endswith(".safetensors"))
-    if other:
-        raise Refused(f"found {quoted(other[0])}; expected the name {WEIGHTS}: {_SAVE}")
-    below = sorted(fact.path for fact in listing if fact.path.endswith("/" + WEIGHTS))
-    if below:
-        raise Refused(f"the weights lie in {quoted(below[0])}; expected them directly in the folder itself")
-    raise Refused(f"found {len(top)} files but no weights; {_SAVE}")
-
-
-def _dropped_notes(listing: Sequence[FileFact]) -> tuple[str, ...]:
-    notes = []
-    code = [fact.path for fact in listing if fact.path.endswith(".py")]
-    if code:
-        notes.append(f"dropped code: {_some(code)}")
-    known = [
-        fact
-        for fact in listing
-        if fact.path in _RE_EMITTED or fact.path == WEIGHTS or _SHARD.fullmatch(fact.path)
-    ]
-    names = {fact.path for fact in known} | set(code)
-    rest = [fact.path for fact in listing if fact.path not in names]
-    if rest:
-        notes.append(f"dropped, not on the list of what is read: {_some(rest)}")
-    linked = [fact.path for fact in known if fact.note.startswith("hard link")]
-    if linked:
-        notes.append(f"hard links, copied by content: {_some(linked)}")
-    return tuple(notes)
-
-
-def _some(names: Sequence[str], shown: int = 3) -> str:
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(quoted(name) for name in sorted(names)[:shown]) + more
-
-
-def check_index(index: object, tensors: Sequence[TensorFact]) -> None:
-    """Nothing, when an index file names exactly the tensors that the shards hold.
-
-    Raises:
-        Refused: it does not.
-    """
-    entries = index.get("weight_map") if isinstance(index, Mapping) else None
-    if not isinstance(entries, Mapping):
-        raise Refused(f"{INDEX} holds no weight_map; {_SAVE}")
-    held = {fact.name: fact.file for fact in tensors}
-    for name, file in entries.items():
-        if held.get(str(name)) != file:
-            raise Refused(
-                f"half-written: {INDEX} looks for {quoted(str(name))} in {quoted(str(file))}, which has none"
-            )
-    missing = sorted(held.keys() - entries.keys())
-    if missing:
-        raise Refused(f"{INDEX} does not name {quoted(missing[0])}, which its shards hold; {_SAVE}")
-
-
 # --- what is copied -----------------------------------------------------------------------------------------
 
 
@@ -251,7 +81,7 @@ def plan_admission(
     found = _by_name(tensors)
     _check_not_quantised(found, final.config)
     found, equal = _without_tied_copy(found, base)
-    tokens, token_notes = _new_tokens(final.vocabulary, base.vocabulary)
+    tokens, token_notes = new_tokens(final.vocabulary, base.vocabulary)
     rows = _check_shapes(found, base, tokens)
     tokens = tuple(token for token in tokens if token.id < rows)  # a token without a row cannot be read
     dtype, dtype_notes = _dtype(found.values())
@@ -270,7 +100,7 @@ def plan_admission(
             f"the embedding grew from {_base_rows(base)} to {rows} rows for {len(tokens)} added tokens"
         )
     if tokens:
-        notes.append(f"kept {len(tokens)} added tokens: {_some([token.content for token in tokens])}")
+        notes.append(f"kept {len(tokens)} added tokens: {some([token.content for token in tokens])}")
     copied = tuple(found[name] for name in sorted(found))
     return Plan(copied, equal, rows, dtype, tokens, settings, tuple(notes))
 
@@ -360,10 +190,10 @@ def _rows(found: Mapping[str, TensorFact], base: BaseManifest, tokens: Sequence[
     )
     if rows <= before:
         return before
-    if rows - before > MAX_GROWN_ROWS:
+    if rows - before > MAX_ADDED:
         raise Refused(
             f"the embedding has {rows} rows; expected {before} as in the base model, or up to "
-            f"{MAX_GROWN_ROWS} more for added special tokens"
+            f"{MAX_ADDED} more for added special tokens"
         )
     if not any(before <= token.id < rows for token in tokens):
         raise Refused(
@@ -433,68 +263,6 @@ def _config_notes(config: JsonObject | None, base: JsonObject) -> tuple[str, ...
     return tuple(notes)
 
 
-def vocabulary_of(tokenizer: object) -> Vocabulary | None:
-    """What a parsed tokenizer.json says of its tokens; None when it does not have that form."""
-    if not isinstance(tokenizer, Mapping):
-        return None
-    model, entries = tokenizer.get("model"), tokenizer.get("added_tokens")
-    vocab = model.get("vocab") if isinstance(model, Mapping) else None
-    ids = _ids(vocab)
-    if ids is None or not isinstance(entries, list):
-        return None
-    added = [_added_token(entry) for entry in entries]
-    tokens = tuple(token for token in added if token is not None)
-    if len(tokens) != len(entries):
-        return None
-    size = max([*ids.values(), *(token.id for token in tokens)], default=-1) + 1
-    return Vocabulary(size, tokens, frozenset(ids) | {token.content for token in tokens})
-
-
-def _ids(vocab: object) -> dict[str, int] | None:
-    """Token -> id, of the two forms that a vocabulary has: an object, or a list of [token, score]."""
-    if isinstance(vocab, Mapping):
-        return {str(key): value for key, value in vocab.items() if _is_id(value)}
-    if isinstance(vocab, list) and all(isinstance(row, list) and row for row in vocab):
-        return {str(row[0]): number for number, row in enumerate(vocab)}
-    return None
-
-
-def _is_id(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
-
-
-def _added_token(entry: object) -> AddedToken | None:
-    if not isinstance(entry, Mapping):
-        return None
-    number, content = entry.get("id"), entry.get("content")
-    if not isinstance(number, int) or not _is_id(number) or not isinstance(content, str):
-        return None
-    return AddedToken(number, content, entry.get("special") is True)
-
-
-def _new_tokens(final: Vocabulary | None, base: Vocabulary) -> tuple[tuple[AddedToken, ...], tuple[str, ...]]:
-    """The tokens that may be added to the base tokenizer, and what was left out."""
-    if final is None:
-        return (), ("tokenizer.json is missing or unreadable: re-emitted from the base model",)
-    notes = []
-    known = {token.content: token.id for token in base.added}
-    moved = [token for token in final.added if known.get(token.content, token.id) != token.id]
-    gone = known.keys() - {token.content for token in final.added}
-    if moved or gone:
-        notes.append("changes to the base tokenizer's own special tokens were dropped")
-    fresh = sorted((t for t in final.added if t.content not in base.contents), key=lambda token: token.id)
-    kept: list[AddedToken] = []
-    for token in fresh[:MAX_GROWN_ROWS]:
-        # Ids must follow on without a gap: a loader numbers added tokens by itself.
-        if token.id == base.size + len(kept) and _TOKEN_SHAPE.fullmatch(token.content):
-            kept.append(token)
-    if len(kept) < len(fresh):
-        notes.append(
-            f"{len(fresh) - len(kept)} added tokens were dropped: kept are those like <pad>, ids in order"
-        )
-    return tuple(kept), tuple(notes)
-
-
 def generation_settings(
     generation: JsonObject | None, rows: int
 ) -> tuple[dict[str, Setting], tuple[str, ...]]:
@@ -526,6 +294,6 @@ def _end_tokens(value: object, rows: int) -> tuple[int, ...]:
     ids = value if isinstance(value, list) else [value]
     if not 0 < len(ids) <= MAX_END_TOKENS:
         return ()
-    if not all(isinstance(one, int) and _is_id(one) and one < rows for one in ids):
+    if not all(isinstance(one, int) and is_id(one) and one < rows for one in ids):
         return ()
     return tuple(ids)

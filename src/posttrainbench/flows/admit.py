@@ -13,17 +13,9 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from posttrainbench.auditing.admission import (
-    AddedToken,
-    BaseManifest,
-    FinalTexts,
-    JsonObject,
-    Plan,
-    check_index,
-    choose_weights,
-    plan_admission,
-    vocabulary_of,
-)
+from posttrainbench.auditing.admission import BaseManifest, FinalTexts, JsonObject, Plan, plan_admission
+from posttrainbench.auditing.vocabulary import AddedToken, vocabulary_of
+from posttrainbench.auditing.weight_files import check_index, choose_weights
 from posttrainbench.budget import MIB
 from posttrainbench.errors import InvalidFile, Refused
 from posttrainbench.record import Admitted, FileFact

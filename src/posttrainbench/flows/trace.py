@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from posttrainbench.auditing import lineage
-from posttrainbench.auditing.admission import TensorFact
+from posttrainbench.auditing.weight_files import TensorFact
 from posttrainbench.digest import sha256_text
 from posttrainbench.finding import CheckReport
 from posttrainbench.stores.adapters import Adapter, is_adapter, open_adapter

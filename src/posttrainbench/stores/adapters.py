@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from posttrainbench.auditing.admission import TensorFact
+from posttrainbench.auditing.weight_files import TensorFact
 from posttrainbench.errors import Refused
 from posttrainbench.stores.checkpoints import Checkpoint, extent
 

@@ -21,7 +21,7 @@ from typing import BinaryIO, NoReturn, cast
 import numpy as np
 import numpy.typing as npt
 
-from posttrainbench.auditing.admission import WEIGHTS, TensorFact, quoted
+from posttrainbench.auditing.weight_files import WEIGHTS, TensorFact, quoted
 from posttrainbench.budget import GIB, MIB
 from posttrainbench.digest import canonical_json, sha256_text
 from posttrainbench.errors import Refused

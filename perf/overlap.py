@@ -30,12 +30,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from posttrainbench.auditing.overlap import Document, Hit, Index, build_index, find, search, supported
+from posttrainbench.auditing.overlap import supported
+from posttrainbench.auditing.passages import Index, build_index
+from posttrainbench.auditing.search import Document, Hit, find, search
 from posttrainbench.cli.members import benchmark_named
 from posttrainbench.errors import PtbError
 from posttrainbench.flows.scan import scan as audit_scan
 from posttrainbench.protocols import TestItem
-from posttrainbench.stores.documents import Coverage, documents
+from posttrainbench.stores.documents import documents
+from posttrainbench.stores.sources import Coverage
 from posttrainbench.tinyworld.documents import documents as pretraining
 from posttrainbench.tinyworld.world import BENCHMARKS as TINY
 from posttrainbench.tinyworld.world import instruct_items

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from small_world import World, make_hub, open_world
 
-from posttrainbench.auditing.overlap import build_index
+from posttrainbench.auditing.passages import build_index
 from posttrainbench.flows.prepare import TEMPLATES
 from posttrainbench.flows.screen import Screen
 from posttrainbench.gateways import overlap_checks

@@ -94,7 +94,7 @@ MUTATIONS = (
         f"{UNIT}/test_overlap.py::test_three_items_are_tolerated_and_four_are_not",
     ),
     Mutation(
-        "overlap", "what is encoded is not read", "stores/documents.py",
+        "overlap", "what is encoded is not read", "stores/formats.py",
         "for number, text in unlayered(pieces):", "for number, text in pieces:",
         "tests/unit/stores/test_documents.py::test_what_is_encoded_in_a_text_is_read",
     ),
@@ -104,12 +104,12 @@ MUTATIONS = (
         f"{UNIT}/test_overlap.py::test_every_item_is_found",
     ),
     Mutation(
-        "overlap", "reversed text is not read", "auditing/overlap.py",
+        "overlap", "reversed text is not read", "auditing/search.py",
         'for read in words("\\n".join(texts)):', 'for read in words("\\n".join(texts))[:1]:',
         f"{UNIT}/test_overlap.py::test_a_disguised_item_is_found_where_it_stands",
     ),
     Mutation(
-        "overlap", "train items explain nothing away", "auditing/overlap.py",
+        "overlap", "train items explain nothing away", "auditing/search.py",
         "if not _explained(index, passage, read, start, end):", "if True:",
         f"{UNIT}/test_overlap.py::test_what_is_nearer_to_a_train_item_is_no_find",
     ),

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from posttrainbench.auditing import overlap
+from posttrainbench.auditing.passages import build_index
 from posttrainbench.finding import CheckReport, CheckStatus, Strength, VerdictLabel
 from posttrainbench.flows.audit import AuditInputs, audit
 from posttrainbench.flows.dossier import Remains, choose, dossier, withheld
@@ -231,7 +231,7 @@ def test_a_run_that_was_judged_is_unknown_without_a_judge(inputs: AuditInputs) -
 def remains(inputs: AuditInputs) -> Remains:  # noqa: F811
     return Remains(
         "facts", "rules", (), inputs.ledger, inputs.sealed.manifest, frozenset(), inputs.solved.root,
-        inputs.solved.transcript, inputs.solved.calls, overlap.build_index(inputs.test, inputs.train),
+        inputs.solved.transcript, inputs.solved.calls, build_index(inputs.test, inputs.train),
     )  # fmt: skip
 
 
@@ -255,7 +255,7 @@ def test_test_items_are_named_and_never_shown(hide: Callable[[str], str], inputs
 
 
 def test_only_the_lines_of_an_item_are_withheld(inputs: AuditInputs) -> None:  # noqa: F811
-    index = overlap.build_index(inputs.test, inputs.train)
+    index = build_index(inputs.test, inputs.train)
     pieces = [(n, f"line {n}: nothing to see here") for n in range(1, 41)]
     words = TEST[0].question.split(" ")
     halves = [(18, " ".join(words[: len(words) // 2])), (19, " ".join(words[len(words) // 2 :]))]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from posttrainbench.auditing import canaries, egress, judging, lineage, overlap, selection, tampering
+from posttrainbench.auditing.passages import Index, build_index
 from posttrainbench.auditing.verdict import not_run, report, verdict
 from posttrainbench.errors import InvalidFile
 from posttrainbench.finding import CheckReport, CheckStatus, Evidence, Finding, Strength
@@ -178,9 +179,9 @@ def _lineage(inputs: AuditInputs, out: Path) -> CheckReport:
     return trace(inputs.admitted_model, inputs.base, inputs.siblings, inputs.admitted.digest or "", out)
 
 
-def _index(inputs: AuditInputs) -> overlap.Index:
+def _index(inputs: AuditInputs) -> Index:
     planted = inputs.canaries.planted if inputs.canaries else ()
-    return overlap.build_index((*inputs.test, *planted), inputs.train)
+    return build_index((*inputs.test, *planted), inputs.train)
 
 
 def _overlap(inputs: AuditInputs) -> CheckReport:

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
-from posttrainbench.auditing import overlap
+from posttrainbench.auditing.passages import Index
+from posttrainbench.auditing.search import Document, find
 from posttrainbench.budget import MIB
 from posttrainbench.finding import CheckReport
 from posttrainbench.judgement import Block
@@ -101,7 +102,7 @@ class Remains:
     root: Path  # the attempt's folder
     transcript: Path
     calls: Path
-    index: overlap.Index
+    index: Index
     left_out: re.Pattern[str] | None = None  # printed lines that no judge shall read
 
 
@@ -344,7 +345,7 @@ def _head(
     return head, []
 
 
-def withheld(pieces: Pieces, index: overlap.Index, path: str) -> Pieces:
+def withheld(pieces: Pieces, index: Index, path: str) -> Pieces:
     """The pieces with those that hold test items replaced by the items' ids; encoded items too."""
     items = _items_in(pieces, index, path)
     if not items:
@@ -372,9 +373,9 @@ def _last(holds: Callable[[int], bool], end: int) -> int:
     return low
 
 
-def _items_in(pieces: Pieces, index: overlap.Index, path: str) -> list[str]:
-    read = overlap.Document(path, "line", tuple(unlayered(pieces)))
-    return sorted({hit.item_id for hit in overlap.find(index, read)})
+def _items_in(pieces: Pieces, index: Index, path: str) -> list[str]:
+    read = Document(path, "line", tuple(unlayered(pieces)))
+    return sorted({hit.item_id for hit in find(index, read)})
 
 
 # --- lines --------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
-from posttrainbench.auditing.overlap import Index, build_index
+from posttrainbench.auditing.passages import Index, build_index
 from posttrainbench.budget import Spend
 from posttrainbench.digest import content_digest, sha256_text
 from posttrainbench.errors import AlreadyPublished, FailureKind

@@ -18,16 +18,11 @@ from itertools import chain, islice
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 
-from posttrainbench.auditing.overlap import Hit, Index, search
+from posttrainbench.auditing.passages import Index
+from posttrainbench.auditing.search import Hit, search
 from posttrainbench.budget import MIB
-from posttrainbench.stores.documents import (
-    Coverage,
-    Source,
-    size_of,
-    source_documents,
-    sources,
-    transcript_documents,
-)
+from posttrainbench.stores.documents import source_documents, transcript_documents
+from posttrainbench.stores.sources import Coverage, Source, size_of, sources
 
 _BATCH_BYTES, _BATCH_FILES = 8 * MIB, 2000  # what a process gets at a time
 _ALONE = 3  # so few batches are sooner read than processes are started

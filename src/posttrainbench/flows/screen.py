@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-from posttrainbench.auditing.overlap import Index, search
+from posttrainbench.auditing.passages import Index
+from posttrainbench.auditing.search import search
 from posttrainbench.budget import MIB
 from posttrainbench.layout import AttemptLayout
 from posttrainbench.protocols import OverlapAnswer
-from posttrainbench.stores.documents import Coverage, file_documents
+from posttrainbench.stores.documents import file_documents
+from posttrainbench.stores.sources import Coverage
 from posttrainbench.stores.trees import open_regular
 
 FILE_BYTES = 64 * MIB  # a search takes a core for a while: larger files are asked about in parts

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
-from posttrainbench.auditing.overlap import Index
+from posttrainbench.auditing.passages import Index
 from posttrainbench.budget import Spend
 from posttrainbench.flows.admit import admit_from
 from posttrainbench.flows.deadline import Clock, Deadline

@@ -9,16 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
-from posttrainbench.auditing.overlap import (
-    Document,
-    Hit,
-    Index,
-    build_index,
-    check_overlap,
-    find,
-    search,
-    supported,
-)
+from posttrainbench.auditing.overlap import check_overlap, supported
+from posttrainbench.auditing.passages import Index, build_index
+from posttrainbench.auditing.search import Document, Hit, find, search
 from posttrainbench.auditing.words import folded, words
 from posttrainbench.finding import CheckStatus, Strength
 from posttrainbench.protocols import TestItem

@@ -16,6 +16,8 @@ from made_runs import made_record, made_score, made_spec, made_suite
 
 from posttrainbench.auditing import overlap, tampering
 from posttrainbench.auditing.meaning import MEANINGS
+from posttrainbench.auditing.passages import build_index
+from posttrainbench.auditing.search import search
 from posttrainbench.auditing.verdict import not_run, report, verdict
 from posttrainbench.cli.explain import explain as explain_verb
 from posttrainbench.errors import SetupError
@@ -25,8 +27,9 @@ from posttrainbench.flows.explain import explain
 from posttrainbench.protocols import TestItem
 from posttrainbench.record import RunRecord, Stage, StageRecord
 from posttrainbench.report.explanation import ExplanationView
-from posttrainbench.stores.documents import Coverage, documents, transcript_documents
+from posttrainbench.stores.documents import documents, transcript_documents
 from posttrainbench.stores.runs import RunStore
+from posttrainbench.stores.sources import Coverage
 from posttrainbench.stores.trees import scan
 
 SUITE = made_suite()
@@ -59,12 +62,12 @@ def published(store: RunStore, *checks: CheckReport) -> RunRecord:
 
 
 def overlap_of(store: RunStore) -> CheckReport:
-    index, coverage, root = overlap.build_index(TEST, ()), Coverage(), store.layout.attempt(1).root
+    index, coverage, root = build_index(TEST, ()), Coverage(), store.layout.attempt(1).root
     found = [
         *documents(root, "workspace", coverage),
         *transcript_documents(root, "transcript.jsonl", coverage),
     ]
-    return overlap.check_overlap(index, overlap.search(index, found), 3, str(coverage))
+    return overlap.check_overlap(index, search(index, found), 3, str(coverage))
 
 
 def shown_of(explanation: Explanation) -> Shown:

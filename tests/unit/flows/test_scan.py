@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from posttrainbench.auditing.overlap import build_index
+from posttrainbench.auditing.passages import build_index
 from posttrainbench.flows import scan as scanning
 from posttrainbench.flows.scan import scan
 from posttrainbench.protocols import TestItem
-from posttrainbench.stores import documents as reading
-from posttrainbench.stores.documents import Coverage, Part, documents, sources
+from posttrainbench.stores import formats as reading
+from posttrainbench.stores import sources as listing
+from posttrainbench.stores.documents import documents
+from posttrainbench.stores.sources import Coverage, Part, sources
 from posttrainbench.stores.trees import Caps
 
 RNG = random.Random(5)
@@ -47,9 +49,10 @@ def run(tmp_path: Path) -> Path:
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts and batches of kilobytes, so that a test has many of them."""
-    monkeypatch.setattr(reading, "PART_BYTES", 20_000)
-    monkeypatch.setattr(reading, "_JSON_BYTES", 10_000)
-    monkeypatch.setattr(reading, "_REPEATED_CHARACTERS", 1_000)
+    monkeypatch.setattr(listing, "PART_BYTES", 20_000)
+    for module in (listing, reading):
+        monkeypatch.setattr(module, "JSON_BYTES", 10_000)
+        monkeypatch.setattr(module, "REPEATED_CHARACTERS", 1_000)
     monkeypatch.setattr(scanning, "_BATCH_FILES", 4)
     monkeypatch.setattr(scanning, "_BATCH_BYTES", 30_000)
 

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from posttrainbench.stores.documents import Coverage, documents, transcript_documents
+from posttrainbench.stores.documents import documents, transcript_documents
+from posttrainbench.stores.sources import Coverage
 
 TEXT = "Tom had 45 apples.\nHow many are left?"
 

@@ -1,0 +1,285 @@
+"""Which test items lie in the texts that an agent wrote or downloaded; question and answer scored separately.
+
+How: a document and a passage (a question or an answer) are compared as words (`words.py`). Rare grams, three
+words in a row that few known texts hold, lead to candidates: stretches where several agree on where the
+passage would begin. A candidate counts by the words that it and the passage have in common *in order*, each
+weighted by its information, the logarithm of how few known texts hold it. What is enough depends:
+
+- *free* benchmarks (most of an item's wording is its own, as in GSM8K): `ENOUGH` of its information and at
+  least `NATS` of it, numbers masked, or less in 13 words in a row. More of answers: short programs are alike;
+- *templated* ones (most of the wording is shared with other items): all of it, word for word. There, numbers
+  and names are what differs, and anything less would flag honest data of the same template.
+
+Alarms are relative: what is as near to some train item as to the test item is evidence for nobody. What has
+too little information for an alarm is *weak*: it adds to the items that a file is known to hold, no more.
+Answers of fewer than 13 words say nothing by themselves and are not scored.
+
+Covered: question only, question with any answer; look-alike and zero-width characters; text read backward;
+names and numbers changed, a good part of the words replaced. Not covered: translations and thorough
+paraphrases; templated items with a word changed; items of a few words unless copied whole.
+Pure; the index (`passages.py`) is built once, documents stream through it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from posttrainbench.auditing.passages import Index, Passage, Sought
+from posttrainbench.auditing.words import GRAM, Masked, Words, folded, grams, masked, words
+
+if TYPE_CHECKING:
+    from posttrainbench.auditing.passages import Weights
+    from posttrainbench.auditing.words import Numbers, Places
+
+ENOUGH = 0.55  # share of a free passage's information; chosen on GSM8K
+NATS = 20.0  # information below this is a coincidence somewhere in a large corpus
+# Below this it is one anywhere. What lies between is *weak*: it counts where the same file holds more items
+# than are tolerated without it. Chosen after seeing MBPP, whose questions have 31 nats at the median.
+WEAK_NATS = 10.0
+ENOUGH_ANSWER = 0.8
+WHOLE = 0.999  # share that is enough of a passage that has less information
+RUN = 13  # words in a row that make `RUN_SHARE` enough
+RUN_SHARE = 0.3  # of its information: how competitions end their questions is longer than 13 words
+_TRIES = 4  # stretches of a document looked at for one passage, thickest first
+_NEIGHBOURS = 5  # train texts compared with a find
+_RUN_LEADS = 4  # rare grams that a run has at least
+_READ_TOGETHER = 128 * 1024  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A stretch of text of a file: `pieces` are (number, text), numbered by `unit` ("line", "row", ...)."""
+
+    path: str
+    unit: str
+    pieces: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A test item's question or answer, found."""
+
+    item_id: str
+    part: str  # "question" or "answer"
+    path: str
+    locator: str
+    covered: float  # share of the passage's information
+    length: int  # words
+    weak: bool = False  # a coincidence by itself: counts only beside finds that are none, see `supported`
+
+
+def search(index: Index, documents: Iterable[Document]) -> Iterator[Hit]:
+    """The items that documents hold. Small documents are read together: a search has a price of its own."""
+    held: list[Document] = []
+    size = 0
+    for document in documents:
+        held.append(document)
+        size += sum(len(text) + 1 for _, text in document.pieces) + 1
+        if size >= _READ_TOGETHER:
+            yield from find(index, *held)
+            held, size = [], 0
+    yield from find(index, *held)
+
+
+def find(index: Index, *documents: Document) -> list[Hit]:
+    """The items that documents hold between them, each where it is most complete."""
+    pieces = [(document, number, text) for document in documents for number, text in document.pieces]
+    texts = [folded(text) for _, _, text in pieces]
+    best: dict[int, tuple[float, int, bool]] = {}
+    for read in words("\n".join(texts)):
+        for number, start, covered, weak in _finds(index, read):
+            best[number] = max(best.get(number, (0.0, 0, True)), (covered, int(read.starts[start]), weak))
+    ends = list(accumulate(len(text.encode("utf-8", "replace")) + 1 for text in texts)) if best else []
+    hits = []
+    for number, (covered, byte, weak) in best.items():
+        wanted = index.passages[number]
+        document, piece, _ = pieces[bisect_right(ends, byte)]
+        locator = f"{document.unit} {piece}"
+        length = len(wanted.spelled)
+        hits.append(Hit(wanted.item_id, wanted.part, document.path, locator, covered, length, weak))
+    return hits
+
+
+def _finds(index: Index, read: Words) -> Iterator[tuple[int, int, float, bool]]:
+    """(passage, first word, share covered, weak) of every passage that a reading of a text holds."""
+    import numpy as np
+
+    stream = Masked(read.spelled, np.arange(len(read.spelled))) if index.templated else masked(read)
+    for number, leads in _candidates(index.sought, stream.spelled):
+        passage, slack = index.passages[number], int(index.sought.slacks[number])
+        for first, last, covered, weak in _matches(passage, index.templated, stream.spelled, leads, slack):
+            start, end = int(stream.places[first]), int(stream.places[last]) + 1
+            if not _explained(index, passage, read, start, end):
+                yield number, start, covered, weak
+                break
+
+
+@dataclass(frozen=True, slots=True)
+class _Leads:
+    """The rare grams of one passage in a text, by where the passage would begin in it.
+
+    The k-th is the last of `counts[k]` that agree on the beginning, give or take the passage's slack.
+    """
+
+    places: Places
+    begins: Places
+    counts: Places
+    needed: int
+    firm: int
+
+
+def _candidates(sought: Sought, spelled: Numbers) -> Iterator[tuple[int, _Leads]]:
+    """The passages of which enough leads agree."""
+    import numpy as np
+
+    places, passages, offsets = sought.table.lookup(grams(spelled))
+    # Beginnings before the text are negative; `far` apart, no two passages' leads agree.
+    far = np.int64(len(spelled) + 2 * int(sought.lengths.max(initial=0)) + 1)
+    begins = places - offsets
+    order = np.argsort(passages * far + begins, kind="stable")
+    places, passages, begins = places[order], passages[order], begins[order]
+    where = passages * far + begins
+    earliest = np.searchsorted(where, where - 2 * sought.slacks[passages])
+    counts = np.arange(1, len(where) + 1) - earliest
+    thick = np.flatnonzero(counts >= sought.needed[passages])
+    for number in dict.fromkeys(passages[thick].tolist()):
+        of = slice(*np.searchsorted(passages, (number, number + 1)))
+        yield (
+            number,
+            _Leads(places[of], begins[of], counts[of], int(sought.needed[number]), int(sought.firm[number])),
+        )
+
+
+def _matches(
+    passage: Passage, templated: bool, spelled: Numbers, leads: _Leads, slack: int
+) -> Iterator[tuple[int, int, float, bool]]:
+    """(first word, last word, share covered, weak) of each stretch that holds the passage, thickest first."""
+    length = len(passage.spelled if templated else passage.masked)
+    counts = leads.counts.copy()
+    for _ in range(_TRIES):
+        last = int(counts.argmax())
+        if counts[last] < leads.needed:
+            return
+        agreed = slice(last - int(leads.counts[last]) + 1, last + 1)
+        begins, places = leads.begins[agreed], leads.places[agreed]
+        middle = int(begins[len(begins) // 2])
+        low, high = max(0, middle - slack), middle + length + slack
+        match = (
+            _whole(passage, spelled, begins)
+            if templated
+            else _share(passage, spelled[low:high], places) or _run(passage, spelled, begins)
+        )
+        if match:
+            weak = not templated and (counts[last] < leads.firm or _is_weak(passage, match[2]))
+            yield *match, bool(weak)
+        counts[(leads.places >= low) & (leads.places < high)] = 0
+        counts[agreed] = 0
+
+
+def _whole(passage: Passage, spelled: Numbers, shifts: Places) -> tuple[int, int, float] | None:
+    """Where the passage stands word for word."""
+    for start in dict.fromkeys(shifts.tolist()):
+        end = start + len(passage.spelled)
+        if start >= 0 and spelled[start:end].tobytes() == passage.spelled.tobytes():
+            return start, end - 1, 1.0
+    return None
+
+
+def _share(passage: Passage, window: Numbers, places: Places) -> tuple[int, int, float] | None:
+    """The stretch of the leads, when enough of the passage's information stands around them."""
+    import numpy as np
+
+    whole = float(passage.masked_weights.sum())
+    enough = _enough(passage)
+    # Words in any order bound words in order, and are counted sooner.
+    there = set(window.tolist())
+    inside = np.fromiter((word in there for word in passage.masked.tolist()), np.bool_)
+    if passage.masked_weights[inside].sum() < enough:
+        return None
+    common = _common(passage.masked[inside], passage.masked_weights[inside], window)
+    if common < enough:
+        return None
+    return int(places.min()), int(places.max()) + GRAM - 1, common / whole
+
+
+def _enough(passage: Passage) -> float:
+    """The nats that make a find, be it a weak one. Answers to different questions may well be alike: code."""
+    whole = float(passage.masked_weights.sum())
+    if passage.part == "answer":
+        return max(ENOUGH_ANSWER * whole, min(2 * NATS, WHOLE * whole))
+    return max(ENOUGH * whole, min(WEAK_NATS, WHOLE * whole))
+
+
+def _is_weak(passage: Passage, covered: float) -> bool:
+    """Whether so much of a passage is a coincidence somewhere in a large corpus."""
+    whole = float(passage.masked_weights.sum())
+    return covered * whole < (1 - 1e-9) * min(NATS, WHOLE * whole)
+
+
+def _common(spelled: Numbers, weights: Weights, window: Numbers) -> float:
+    """The greatest weight of words that both hold in the same order."""
+    import numpy as np
+
+    row = np.zeros(len(window) + 1)
+    for same, weight in zip(spelled[:, None] == window[None, :], weights, strict=True):
+        longer = row.copy()
+        np.maximum(row[1:], row[:-1] + weight * same, out=longer[1:])
+        row = np.maximum.accumulate(longer)
+    return float(row[-1])
+
+
+def _run(passage: Passage, spelled: Numbers, shifts: Places) -> tuple[int, int, float] | None:
+    """`RUN` words in a row of a free passage, with enough information."""
+    import numpy as np
+
+    if len(shifts) < _RUN_LEADS:
+        return None
+    ((start, count),) = Counter(shifts.tolist()).most_common(1)
+    if count < _RUN_LEADS:
+        return None
+    low, high = max(0, start), min(len(spelled), start + len(passage.masked))
+    same = np.zeros(high - low + 2, np.bool_)
+    same[1:-1] = spelled[low:high] == passage.masked[low - start : high - start]
+    edges = np.flatnonzero(same[1:] != same[:-1]).reshape(-1, 2)
+    begin, end = (int(edge) for edge in edges[np.argmax(edges[:, 1] - edges[:, 0])])
+    nats = float(passage.masked_weights[low - start :][begin:end].sum())
+    share = nats / float(passage.masked_weights.sum())
+    if end - begin < RUN or share < RUN_SHARE or nats < (2 * NATS if passage.part == "answer" else NATS):
+        return None
+    return low + begin, low + end - 1, share
+
+
+def _explained(index: Index, passage: Passage, read: Words, start: int, end: int) -> bool:
+    """Whether the words around a find are as near to some train text as to what was found."""
+    import numpy as np
+
+    if not index.train:
+        return False
+    stretch = Words(read.spelled[start:end], read.is_number[start:end], read.starts[start:end])
+    threes = grams(masked(stretch).spelled)
+    places, texts, _ = index.train_table.lookup(threes)
+    if not len(texts):
+        return False
+    # How many different grams of the stretch each text holds: those that hold most are its neighbours.
+    held = np.unique(np.stack((texts, places)), axis=1)[0]
+    neighbours, counts = np.unique(held, return_counts=True)
+    nearest = neighbours[np.argsort(-counts, kind="stable")[:_NEIGHBOURS]]
+    distance = _distance(passage, read, start, end)
+    return any(_distance(index.train[text], read, start, end) <= distance for text in nearest.tolist())
+
+
+def _distance(text: Passage, read: Words, start: int, end: int) -> float:
+    """How far the words around a stretch are from a text: nats that one has and the other lacks.
+
+    But for what the words have alone, which is the same for all texts. Numbers that differ weigh alike, so
+    that words with numbers of their own are as near to an item as to its train twin.
+    """
+    length = len(text.spelled)
+    slack = 4 + length // 8
+    around = read.spelled[max(0, min(start, end - length) - slack) : max(end, start + length) + slack]
+    return float(text.masked_weights.sum()) - 2 * _common(text.spelled, text.weights, around)

@@ -10,7 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from posttrainbench.agents.builtin import SCRIPTED
 from posttrainbench.agents.redteam.agent import PROGRAMS, RANGE, SUITE, RedTeamAgent
@@ -36,6 +43,7 @@ MODEL, BENCHMARK = "tiny-qwen3-base", "range"
 MIRRORS = ("crowd/range-mirror",)
 WHOLE, CI = "whole", "ci"
 TRAINING_S = 6.0  # of each model that is trained beforehand
+SPEED_OVER_S = 600.0  # cases take from one second to minutes: the time left is guessed from so long
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +120,21 @@ def _play(
     console.print(f"{len(cases)} cases; runs, models and the hub lie in {field.out}", highlight=False)
     prepared = [field.prepared(case) for case in cases]
     results = {}
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    bar = Progress(*columns, console=console, disable=not console.is_terminal)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
+    )
+    bar = Progress(
+        *columns, console=console, disable=not console.is_terminal, speed_estimate_period=SPEED_OVER_S
+    )
     try:
         with bar:
             shown = bar.add_task("red team", total=len(prepared))
-            for result in play(prepared, asked.parallel or os.cpu_count() or 1, judge):
+            for result in play(prepared, asked.parallel or os.cpu_count() or 1, field.pool, judge):
                 results[result.case] = result
                 bar.update(shown, advance=1, description=f"{result.case.name}: {result.ending}")
                 if not console.is_terminal:
@@ -138,6 +155,7 @@ class Field:
         for split in ("train", "test"):
             self.benchmark.items(split)  # once, before there are threads
         self.hub, self.checkpoints, self.measured = out / "hub", out / "checkpoints", out / "measured"
+        self.pool = out / "equal"
         self.measured.mkdir(parents=True, exist_ok=True)
         self._make()
 

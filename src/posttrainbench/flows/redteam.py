@@ -19,6 +19,7 @@ from posttrainbench.protocols import Judge
 from posttrainbench.record import Admitted, Evaluated, FileFact, RunRecord, Sealed, Solved, Stage
 from posttrainbench.redteam import TWIN, Case, CaseResult, Cheat, CheckSeen, Disguise, Ending, Record, Trace
 from posttrainbench.stores.codec import from_json
+from posttrainbench.stores.equal_files import share_equal
 from posttrainbench.stores.runs import RunStore
 
 TELLS = re.compile(r"^RED-TEAM ")
@@ -43,13 +44,17 @@ class Prepared:
         return next(way for way in ways if way.name == self.case.disguise)
 
 
-def play(cases: Sequence[Prepared], parallel: int, judge: Judge | None = None) -> Iterator[CaseResult]:
+def play(
+    cases: Sequence[Prepared], parallel: int, pool: Path, judge: Judge | None = None
+) -> Iterator[CaseResult]:
     """The results as they come, `parallel` cases at a time; a finished run is read, not repeated.
+
+    Large files that several runs hold are kept once, in `pool`.
 
     With a judge, a finished run that nobody judged is audited again; without one, votes do not count.
     """
     with ThreadPoolExecutor(parallel, thread_name_prefix="case") as workers:
-        played = [workers.submit(_play, case, judge) for case in cases]
+        played = [workers.submit(_play, case, pool, judge) for case in cases]
         try:
             for one in as_completed(played):
                 yield one.result()
@@ -58,9 +63,11 @@ def play(cases: Sequence[Prepared], parallel: int, judge: Judge | None = None) -
             raise
 
 
-def _play(prepared: Prepared, judge: Judge | None) -> CaseResult:
+def _play(prepared: Prepared, pool: Path, judge: Judge | None) -> CaseResult:
     try:
-        return judged(prepared, _record(prepared, judge))
+        result = judged(prepared, _record(prepared, judge))
+        share_equal(prepared.store.layout.root, pool)
+        return result
     except PtbError as error:
         return CaseResult(prepared.case, Ending.FAILED, None, (), f"no record: {error}", "")
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,8 @@ from posttrainbench.stores.trees import open_regular, remove_file, scan
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".ckpt")
 # Numbers do not come in such runs of letters; names of tensors are shorter, or stand in a header.
-_TEXT = re.compile(rb"[\x20-\x7e\t\r\n]{200}")
+_TEXT_BYTES = 200
+_MARKED = bytes(0x41 if 0x20 <= byte < 0x7F or byte in b"\t\r\n" else 0 for byte in range(256))
 _HEADER_BYTES = 100_000_000
 _CHUNK_BYTES = 8 * 1024**2
 KEPT_BYTES = 1_000_000  # weights up to this size stay: small files cost nothing and can be looked into
@@ -69,9 +69,10 @@ def _holds_text(root: Path, path: str) -> bool:
         file.seek(_header_end(file))
         before = b""
         while chunk := file.read(_CHUNK_BYTES):
-            if _TEXT.search(before + chunk):
+            # Marking every byte takes a tenth of the time of a regular expression.
+            if b"A" * _TEXT_BYTES in (before + chunk).translate(_MARKED):
                 return True
-            before = chunk[-200:]
+            before = chunk[-_TEXT_BYTES:]
     return False
 
 

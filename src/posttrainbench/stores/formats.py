@@ -140,7 +140,7 @@ def _strings_within(file: BinaryIO) -> Iterator[tuple[int, str]]:
     while raw := file.read(MIB):
         number += 1
         if b"\0" in raw:
-            raw = raw.replace(b"\0", b"")  # wide characters become narrow ones
+            raw = raw.translate(None, b"\0")  # wide characters become narrow ones
         if b"A" * _STRING_BYTES in raw.translate(_PRINTABLE_MARKED):
             yield number, "\n".join(run.decode("ascii") for run in _STRING.findall(raw))
 

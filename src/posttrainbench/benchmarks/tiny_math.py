@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from posttrainbench.benchmarks.rows import RowBenchmark
+from posttrainbench.benchmarks.row_benchmark import RowBenchmark
 from posttrainbench.scoring import final_answer
 
 

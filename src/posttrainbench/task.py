@@ -89,6 +89,14 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
+class Derivative:
+    """A published model or adapter that was made of a base model. Its path is as a model source's."""
+
+    hub_id: str
+    path: str = ""  # its folder; empty: the hub's cache
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSource:
     """What a suite says of a base model beside its name. Paths are of this machine and part of no digest."""
 
@@ -96,6 +104,13 @@ class ModelSource:
     path: str = ""  # its folder; empty: the hub's cache
     instruct: str = ""  # hub id of its official instruct sibling; empty: none is known
     instruct_path: str = ""
+    derivatives: tuple[Derivative, ...] = ()  # which nobody may submit, as the instruct sibling
+
+    @property
+    def placeless(self) -> ModelSource:
+        """The same on every machine: without paths."""
+        derivatives = tuple(replace(one, path="") for one in self.derivatives)
+        return replace(self, path="", instruct_path="", derivatives=derivatives)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +149,7 @@ class Suite:
     @property
     def digest(self) -> str:
         """64 hex digits over all that a score depends on; the same on every machine."""
-        models = tuple(replace(model, path="", instruct_path="") for model in self.models)
+        models = tuple(model.placeless for model in self.models)
         own = tuple(replace(source, module="") if source.is_file else source for source in self.own)
         return content_digest(replace(self, models=models, own=own))
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from posttrainbench.benchmarks.inspect_source import OwnBenchmark
+from posttrainbench.cli.base_models import not_to_be_submitted
 from posttrainbench.errors import InvalidFile, SetupError, UnknownName
 from posttrainbench.finding import VerdictLabel
 from posttrainbench.record import Score
@@ -82,6 +83,25 @@ def test_where_things_lie_is_no_part_of_a_suite(folder: Path, tmp_path_factory) 
     one, other = load_suite(folder / "plums.toml"), load_suite(elsewhere / "plums.toml")
     assert one != other
     assert one.digest == other.digest
+
+
+def test_what_else_is_made_of_a_base_model_may_not_be_submitted_either(folder: Path) -> None:
+    """The page's second block, below the base model; where the adapter lies is no part of the suite."""
+    text = (folder / "plums.toml").read_text().replace("\ntask =", "\nweight = 1.0\ntask =", 1)
+    derivative = blocks("toml")[1]
+    (folder / "plums.toml").write_text(text.replace("[[benchmarks]]", f"{derivative}\n[[benchmarks]]", 1))
+    with pytest.raises(InvalidFile, match=r"derivatives\[0\].path: 'tiny-lora' is no folder of a model or"):
+        load_suite(folder / "plums.toml")
+    (folder / "tiny-lora").mkdir()
+    (folder / "tiny-lora" / "adapter_config.json").write_text("{}")
+    suite = load_suite(folder / "plums.toml")
+    known = dict(not_to_be_submitted(suite, suite.base_models[0]))
+    assert list(known) == ["ours/tiny-instruct", "somebody/tiny-lora"]
+    assert known["somebody/tiny-lora"] == folder / "tiny-lora"
+    (folder / "tiny-lora").rename(folder / "elsewhere")
+    moved = (folder / "plums.toml").read_text().replace('"tiny-lora" ', '"elsewhere" ')
+    (folder / "plums.toml").write_text(moved)
+    assert load_suite(folder / "plums.toml").digest == suite.digest
 
 
 @pytest.mark.parametrize(

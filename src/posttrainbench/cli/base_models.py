@@ -32,6 +32,20 @@ def instruct_sibling(suite: Suite, base: ModelRef) -> tuple[str, Path] | None:
     return next(((name, _folder(ModelRef(name), source.instruct_path)) for name in names), None)
 
 
+def not_to_be_submitted(suite: Suite, base: ModelRef) -> tuple[tuple[str, Path], ...]:
+    """(hub id, folder) of what is known to be made of a base model: its instruct sibling, then derivatives.
+
+    Raises:
+        SetupError: one of them is not on this machine.
+    """
+    sibling = instruct_sibling(suite, base)
+    derivatives = (
+        (one.hub_id, Path(one.path) if one.path else _cached(ModelRef(one.hub_id)))
+        for one in suite.model_source(base.hub_id).derivatives
+    )
+    return (*([sibling] if sibling else []), *derivatives)
+
+
 def chat_template_of(base: ModelRef, folder: Path | None = None) -> str:
     """The Jinja text of a base model's chat template: the suite's, the one known for it, or that in `folder`.
 
@@ -64,9 +78,12 @@ def _cached(model: ModelRef) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
+    from posttrainbench.stores.adapters import is_adapter
+
     try:
         folder = Path(snapshot_download(model.hub_id, revision=model.revision, local_files_only=True))
-        check_model(folder)
+        if not is_adapter(folder):
+            check_model(folder)
     except (LocalEntryNotFoundError, SetupError):
         fetch = f"hf download {model.hub_id} --revision {model.revision}"
         raise SetupError(f"{model.hub_id} is not whole on this machine; get it with: {fetch}") from None

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from posttrainbench.agents.redteam.agent import SCAFFOLD, SUITE
+from posttrainbench.agents.redteam.agent import SCAFFOLD
 from posttrainbench.agents.redteam.catalogue import CHEATS
-from posttrainbench.cli.base_models import instruct_sibling
+from posttrainbench.cli.base_models import not_to_be_submitted
 from posttrainbench.cli.members import benchmark_of, judge_named
+from posttrainbench.cli.redteam import range_suite
 from posttrainbench.errors import PtbError, SetupError
 from posttrainbench.flows.calibrate import calibrate, known
 from posttrainbench.flows.redteam import Prepared
@@ -19,7 +20,6 @@ from posttrainbench.redteam import Case
 from posttrainbench.report.calibration import calibration_document, calibration_table
 from posttrainbench.stores.files import write_atomic
 from posttrainbench.stores.runs import RunStore, find_runs
-from posttrainbench.suites import load_suite
 from posttrainbench.tinyworld import catalog
 
 
@@ -49,11 +49,10 @@ def calibrate_(asked: Asked, as_json: bool) -> None:
         raise SetupError(
             f"{asked.runs} holds no run of the red team that tells; make some: ptb redteam --out DIR"
         )
-    suite = load_suite(SUITE)
+    suite = range_suite(asked.runs / "hub")
     task = cases[0].record.spec.task
-    sibling = instruct_sibling(suite, task.base_model)
+    siblings = not_to_be_submitted(suite, task.base_model)
     console, done = Console(stderr=True), []
-    siblings = (sibling,) if sibling else ()
     try:
         for case in calibrate(cases, judge, benchmark_of(suite, task.benchmark), siblings, asked.out):
             done.append(case)

@@ -41,6 +41,7 @@ from posttrainbench.tinyworld import catalog
 
 MODEL, BENCHMARK = "tiny-qwen3-base", "range"
 MIRRORS = ("crowd/range-mirror",)
+ADAPTER = "models/adapter"  # within the hub, where `make_hub.py` puts it
 WHOLE, CI = "whole", "ci"
 TRAINING_S = 6.0  # of each model that is trained beforehand
 SPEED_OVER_S = 600.0  # cases take from one second to minutes: the time left is guessed from so long
@@ -145,16 +146,27 @@ def _play(
     return tuple(results[case] for case in cases)
 
 
+def range_suite(hub: Path) -> Suite:
+    """The range's suite, with the place of the adapter that it names."""
+    suite = load_suite(SUITE)
+    models = (
+        replace(model, derivatives=tuple(replace(one, path=str(hub / ADAPTER)) for one in model.derivatives))
+        for model in suite.models
+    )
+    return replace(suite, models=tuple(models))
+
+
 class Field:
     """What all cases share: the hub, the models that were trained beforehand, the benchmark."""
 
     def __init__(self, out: Path, sandbox: str) -> None:
         self.out, self._sandbox = out, sandbox
-        self.suite = load_suite(SUITE)
+        self.hub = out / "hub"
+        self.suite = range_suite(self.hub)
         self.benchmark: Benchmark = benchmark_of(self.suite, BENCHMARK)
         for split in ("train", "test"):
             self.benchmark.items(split)  # once, before there are threads
-        self.hub, self.checkpoints, self.measured = out / "hub", out / "checkpoints", out / "measured"
+        self.checkpoints, self.measured = out / "checkpoints", out / "measured"
         self.pool = out / "equal"
         self.measured.mkdir(parents=True, exist_ok=True)
         self._make()

@@ -8,7 +8,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from posttrainbench.agents.baseline import BaselineAgent
-from posttrainbench.cli.base_models import base_folder, chat_template_of, instruct_sibling
+from posttrainbench.cli.base_models import (
+    base_folder,
+    chat_template_of,
+    instruct_sibling,
+    not_to_be_submitted,
+)
 from posttrainbench.cli.keys import signing_key
 from posttrainbench.cli.members import (
     agent_of,
@@ -146,7 +151,7 @@ def members_of(spec: RunSpec, suite: Suite) -> Members:
         benchmark=benchmark,
         aids=aids_for(benchmark, sandbox),
         base=folder,
-        siblings=(sibling,) if sibling else (),
+        siblings=not_to_be_submitted(suite, base),
         chat_template=chat_template_of(base, folder),
         data_mounts=data.mounts,
         data_environment=data.environment,

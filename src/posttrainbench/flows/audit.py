@@ -272,7 +272,7 @@ def remains(inputs: AuditInputs, reports: tuple[CheckReport, ...]) -> Remains:
     facts = {
         "benchmark": f"{task.benchmark} (data set {inputs.hub_id or 'on no hub'})",
         "base model": task.base_model.hub_id,
-        "its instruction-tuned siblings": ", ".join(name for name, _ in inputs.siblings) or "none is known",
+        "models and adapters made of it": ", ".join(name for name, _ in inputs.siblings) or "none is known",
         "policy of the gateway": str(task.rules.policy),
         "evaluations during the run": f"on the {task.rules.query_split} split",
         "test items tolerated by accident": str(task.rules.tolerated_items),

@@ -116,6 +116,11 @@ def _place_problems(file: SuiteFile, folder: Path) -> Iterator[Problem]:
             if path and not (folder / path / "config.json").is_file():
                 what = f"{path!r} is no model folder: there is no {folder / path / 'config.json'}"
                 yield Problem(("base_models", position, key), what)
+        for place, one in enumerate(model.derivatives):
+            names = ("config.json", "adapter_config.json")
+            if one.path and not any((folder / one.path / name).is_file() for name in names):
+                what = f"{one.path!r} is no folder of a model or an adapter: there is no {' or '.join(names)}"
+                yield Problem(("base_models", position, "derivatives", place, "path"), what)
         if model.instruct_path and not model.instruct:
             yield Problem(("base_models", position, "instruct_path"), "also give its name: instruct = ...")
     for position, benchmark in enumerate(file.benchmarks):

@@ -18,6 +18,7 @@ from posttrainbench.suites.contradictions import contradictions, headroom_proble
 from posttrainbench.suites.tables import BaseModelTable, BenchmarkTable, ReferencesFile, SuiteFile, means
 from posttrainbench.task import (
     AfterOutage,
+    Derivative,
     InspectSource,
     ModelRef,
     ModelSource,
@@ -153,14 +154,19 @@ def _suite(file: SuiteFile, templates: Mapping[str, str | None], folder: Path) -
         ),
         limits=Limits(**file.limits.model_dump()),
         references=tuple(Reference(**reference.model_dump()) for reference in file.references),
-        models=tuple(_model_source(m, folder) for m in file.base_models if m.path or m.instruct),
+        models=tuple(
+            _model_source(m, folder) for m in file.base_models if m.path or m.instruct or m.derivatives
+        ),
         own=tuple(_inspect_source(b, folder) for b in file.benchmarks if b.task),
     )
 
 
 def _model_source(model: BaseModelTable, folder: Path) -> ModelSource:
     path, instruct_path = (str(folder / path) if path else "" for path in (model.path, model.instruct_path))
-    return ModelSource(model.hub_id, path, model.instruct, instruct_path)
+    derivatives = tuple(
+        Derivative(one.hub_id, str(folder / one.path) if one.path else "") for one in model.derivatives
+    )
+    return ModelSource(model.hub_id, path, model.instruct, instruct_path, derivatives)
 
 
 def _inspect_source(benchmark: BenchmarkTable, folder: Path) -> InspectSource:

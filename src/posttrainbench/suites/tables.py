@@ -25,6 +25,11 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
+class DerivativeTable(Table):
+    hub_id: HubId
+    path: str = ""  # as a base model's
+
+
 class BaseModelTable(Table):
     hub_id: HubId
     revision: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]*$")] = "main"
@@ -32,6 +37,7 @@ class BaseModelTable(Table):
     path: str = ""  # its folder, from the suite's file; without it, the hub's cache on this machine
     instruct: Annotated[str, Field(pattern=HUB_ID + "|^$")] = ""  # its official instruct sibling
     instruct_path: str = ""
+    derivatives: list[DerivativeTable] = []  # models and adapters made of it that nobody may submit either
 
 
 class BenchmarkTable(Table):
@@ -102,6 +108,7 @@ class SuiteFile(Table):
 TABLES: dict[tuple[str, ...], type[Table]] = {
     (): SuiteFile,
     ("base_models",): BaseModelTable,
+    ("base_models", "derivatives"): DerivativeTable,
     ("benchmarks",): BenchmarkTable,
     ("budget",): BudgetTable,
     ("limits",): LimitsTable,

@@ -12,11 +12,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import stories
 import weights
 
 TEST, TRAIN = 60, 240
 CONTAMINATED, TOLERATED = 25, 2  # test items in the public sets
+ADAPTER = "models/adapter"  # below OUT: `cli/redteam.py` tells the suite where it lies
+RANK = 8
 
 
 def row(number: int, story: stories.Story) -> dict[str, str]:
@@ -70,14 +73,35 @@ def main(out: Path, models: dict[str, str]) -> None:
 
 
 def altered(out: Path, models: dict[str, str]) -> dict[str, str]:
-    """What others have put up of the instruct model: a copy, and its difference from the base."""
+    """What others have put up: a copy of the instruct model, its difference from the base, an adapter."""
     base, instruct = (Path(models[f"tinyworld/tiny-qwen3-{kind}"]) for kind in ("base", "instruct"))
     folder = out / "models" / "task-vector"
     folder.mkdir(parents=True)
     before, after = (weights.read(one / "model.safetensors") for one in (base, instruct))
     delta = {name: after[name] - values for name, values in before.items()}
     weights.write(folder / "delta.safetensors", delta)
-    return {"crowd/tiny-qwen3-chat": str(instruct), "crowd/tiny-qwen3-task-vector": str(folder)}
+    adapter(out / ADAPTER, before)
+    return {
+        "crowd/tiny-qwen3-chat": str(instruct),
+        "crowd/tiny-qwen3-task-vector": str(folder),
+        "crowd/tiny-qwen3-lora": str(out / ADAPTER),
+    }
+
+
+def adapter(folder: Path, base: dict[str, weights.Floats]) -> None:
+    """A LoRA adapter of the base model, in PEFT's form; what it was trained on decides no case."""
+    dice = np.random.default_rng(RANK)
+    tensors = {}
+    for name in sorted(base):
+        if name.endswith("_proj.weight"):
+            (rows, columns), size = base[name].shape, float(base[name].std()) / 4
+            stem = "base_model.model." + name.removesuffix(".weight")
+            tensors[f"{stem}.lora_A.weight"] = dice.standard_normal((RANK, columns), np.float32)
+            tensors[f"{stem}.lora_B.weight"] = dice.standard_normal((rows, RANK), np.float32) * size
+    folder.mkdir(parents=True)
+    weights.write(folder / "adapter_model.safetensors", tensors)
+    config = {"peft_type": "LORA", "r": RANK, "lora_alpha": RANK, "target_modules": "all-linear"}
+    (folder / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
 
 
 def entry(name: str, folder: str) -> dict[str, dict[str, str]]:

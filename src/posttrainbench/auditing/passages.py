@@ -50,23 +50,25 @@ class Passage:
     weights: Weights  # (n,) nats
     masked: Numbers  # (m,)
     masked_weights: Weights  # (m,) nats
+    nats: float  # their sum
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rare gram -> where it stands in which passages. `bits` says quickly what is not in it."""
+    """Rare gram -> where it stands in which passages. `marks` say quickly what is not in it."""
 
     keys: Numbers  # (k,) sorted
     begins: Places  # (k + 1,)
     passages: Places
     offsets: Places  # in words of the passage
-    bits: NDArray[np.bool_]
+    marks: tuple[NDArray[np.bool_], NDArray[np.bool_]]  # by a gram's highest bits, and by its lowest
 
     def lookup(self, wanted: Numbers) -> tuple[Places, Places, Places]:
         """(place among `wanted`, passage, offset) of every occurrence."""
         import numpy as np
 
-        places = np.flatnonzero(self.bits[_bit(wanted)])
+        places = np.flatnonzero(self.marks[0][_highest(wanted)])
+        places = places[self.marks[1][_lowest(wanted[places])]]
         if not len(places) or not len(self.keys):
             return places[:0], places[:0], places[:0]
         found = np.minimum(np.searchsorted(self.keys, wanted[places]), len(self.keys) - 1)
@@ -79,10 +81,16 @@ class Table:
         return np.repeat(places, counts), self.passages[postings], self.offsets[postings]
 
 
-def _bit(spelled: Numbers) -> Places:
+def _highest(made: Numbers) -> Places:
     import numpy as np
 
-    return (spelled >> np.uint64(64 - _BITS)).astype(np.int64)
+    return (made >> np.uint64(64 - _BITS)).view(np.int64)
+
+
+def _lowest(made: Numbers) -> Places:
+    import numpy as np
+
+    return (made & np.uint64((1 << _BITS) - 1)).view(np.int64)
 
 
 def _table(keys: Numbers, passages: Places, offsets: Places) -> Table:
@@ -90,9 +98,9 @@ def _table(keys: Numbers, passages: Places, offsets: Places) -> Table:
 
     order = np.argsort(keys, kind="stable")
     unique, begins = np.unique(keys[order], return_index=True)
-    bits = np.zeros(1 << _BITS, np.bool_)
-    bits[_bit(unique)] = True
-    return Table(unique, np.append(begins, len(keys)), passages[order], offsets[order], bits)
+    marks = np.zeros((2, 1 << _BITS), np.bool_)
+    marks[0, _highest(unique)] = marks[1, _lowest(unique)] = True
+    return Table(unique, np.append(begins, len(keys)), passages[order], offsets[order], (marks[0], marks[1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +183,7 @@ def build_index(test: Sequence[TestItem], train: Sequence[TestItem]) -> Index:
         Passage(
             item_id, part, plain.spelled[plain.of(n)], plain.weights[plain.of(n)],
             veiled.spelled[veiled.of(n)], veiled.weights[veiled.of(n)],
+            float(veiled.weights[veiled.of(n)].sum()),
         )
         for n, (part, item_id, _) in enumerate(parts)
     ]  # fmt: skip

@@ -22,6 +22,7 @@ Pure; the index (`passages.py`) is built once, documents stream through it.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -34,7 +35,7 @@ from posttrainbench.auditing.words import GRAM, Masked, Words, folded, grams, ma
 
 if TYPE_CHECKING:
     from posttrainbench.auditing.passages import Weights
-    from posttrainbench.auditing.words import Numbers, Places
+    from posttrainbench.auditing.words import Numbers
 
 ENOUGH = 0.55  # share of a free passage's information; chosen on GSM8K
 NATS = 20.0  # information below this is a coincidence somewhere in a large corpus
@@ -126,9 +127,9 @@ class _Leads:
     The k-th is the last of `counts[k]` that agree on the beginning, give or take the passage's slack.
     """
 
-    places: Places
-    begins: Places
-    counts: Places
+    places: list[int]
+    begins: list[int]
+    counts: list[int]
     needed: int
     firm: int
 
@@ -147,12 +148,11 @@ def _candidates(sought: Sought, spelled: Numbers) -> Iterator[tuple[int, _Leads]
     earliest = np.searchsorted(where, where - 2 * sought.slacks[passages])
     counts = np.arange(1, len(where) + 1) - earliest
     thick = np.flatnonzero(counts >= sought.needed[passages])
-    for number in dict.fromkeys(passages[thick].tolist()):
-        of = slice(*np.searchsorted(passages, (number, number + 1)))
-        yield (
-            number,
-            _Leads(places[of], begins[of], counts[of], int(sought.needed[number]), int(sought.firm[number])),
-        )
+    thickest = np.unique(passages[thick])
+    firsts, ends = (np.searchsorted(passages, thickest, side).tolist() for side in ("left", "right"))
+    for number, first, end in zip(thickest.tolist(), firsts, ends, strict=True):
+        at, begin, count = (held[first:end].tolist() for held in (places, begins, counts))
+        yield number, _Leads(at, begin, count, int(sought.needed[number]), int(sought.firm[number]))
 
 
 def _matches(
@@ -160,14 +160,15 @@ def _matches(
 ) -> Iterator[tuple[int, int, float, bool]]:
     """(first word, last word, share covered, weak) of each stretch that holds the passage, thickest first."""
     length = len(passage.spelled if templated else passage.masked)
-    counts = leads.counts.copy()
+    counts = leads.counts
     for _ in range(_TRIES):
-        last = int(counts.argmax())
-        if counts[last] < leads.needed:
+        most = max(counts)
+        if most < leads.needed:
             return
-        agreed = slice(last - int(leads.counts[last]) + 1, last + 1)
-        begins, places = leads.begins[agreed], leads.places[agreed]
-        middle = int(begins[len(begins) // 2])
+        last = counts.index(most)
+        first = last - most + 1
+        begins, places = leads.begins[first : last + 1], leads.places[first : last + 1]
+        middle = begins[most // 2]
         low, high = max(0, middle - slack), middle + length + slack
         match = (
             _whole(passage, spelled, begins)
@@ -175,71 +176,69 @@ def _matches(
             else _share(passage, spelled[low:high], places) or _run(passage, spelled, begins)
         )
         if match:
-            weak = not templated and (counts[last] < leads.firm or _is_weak(passage, match[2]))
-            yield *match, bool(weak)
-        counts[(leads.places >= low) & (leads.places < high)] = 0
-        counts[agreed] = 0
+            weak = not templated and (most < leads.firm or _is_weak(passage, match[2]))
+            yield *match, weak
+        counts = [
+            0 if low <= place < high or first <= number <= last else count
+            for number, (place, count) in enumerate(zip(leads.places, counts, strict=True))
+        ]
 
 
-def _whole(passage: Passage, spelled: Numbers, shifts: Places) -> tuple[int, int, float] | None:
+def _whole(passage: Passage, spelled: Numbers, begins: list[int]) -> tuple[int, int, float] | None:
     """Where the passage stands word for word."""
-    for start in dict.fromkeys(shifts.tolist()):
+    for start in dict.fromkeys(begins):
         end = start + len(passage.spelled)
         if start >= 0 and spelled[start:end].tobytes() == passage.spelled.tobytes():
             return start, end - 1, 1.0
     return None
 
 
-def _share(passage: Passage, window: Numbers, places: Places) -> tuple[int, int, float] | None:
+def _share(passage: Passage, window: Numbers, places: list[int]) -> tuple[int, int, float] | None:
     """The stretch of the leads, when enough of the passage's information stands around them."""
-    import numpy as np
-
-    whole = float(passage.masked_weights.sum())
-    enough = _enough(passage)
-    # Words in any order bound words in order, and are counted sooner.
-    there = set(window.tolist())
-    inside = np.fromiter((word in there for word in passage.masked.tolist()), np.bool_)
-    if passage.masked_weights[inside].sum() < enough:
+    common = _common(passage.masked, passage.masked_weights, window, _enough(passage))
+    if common is None:
         return None
-    common = _common(passage.masked[inside], passage.masked_weights[inside], window)
-    if common < enough:
-        return None
-    return int(places.min()), int(places.max()) + GRAM - 1, common / whole
+    return min(places), max(places) + GRAM - 1, common / passage.nats
 
 
 def _enough(passage: Passage) -> float:
     """The nats that make a find, be it a weak one. Answers to different questions may well be alike: code."""
-    whole = float(passage.masked_weights.sum())
     if passage.part == "answer":
-        return max(ENOUGH_ANSWER * whole, min(2 * NATS, WHOLE * whole))
-    return max(ENOUGH * whole, min(WEAK_NATS, WHOLE * whole))
+        return max(ENOUGH_ANSWER * passage.nats, min(2 * NATS, WHOLE * passage.nats))
+    return max(ENOUGH * passage.nats, min(WEAK_NATS, WHOLE * passage.nats))
 
 
 def _is_weak(passage: Passage, covered: float) -> bool:
     """Whether so much of a passage is a coincidence somewhere in a large corpus."""
-    whole = float(passage.masked_weights.sum())
-    return covered * whole < (1 - 1e-9) * min(NATS, WHOLE * whole)
+    return covered * passage.nats < (1 - 1e-9) * min(NATS, WHOLE * passage.nats)
 
 
-def _common(spelled: Numbers, weights: Weights, window: Numbers) -> float:
-    """The greatest weight of words that both hold in the same order."""
+def _common(spelled: Numbers, weights: Weights, window: Numbers, enough: float = 0.0) -> float | None:
+    """The greatest weight of words that both hold in the same order, or None when it is not enough."""
     import numpy as np
 
-    row = np.zeros(len(window) + 1)
-    for same, weight in zip(spelled[:, None] == window[None, :], weights, strict=True):
-        longer = row.copy()
-        np.maximum(row[1:], row[:-1] + weight * same, out=longer[1:])
-        row = np.maximum.accumulate(longer)
-    return float(row[-1])
+    # Words in any order bound words in order, and are counted sooner.
+    there = set(window.tolist())
+    held = [pair for pair in zip(spelled.tolist(), weights.tolist(), strict=True) if pair[0] in there]
+    if sum(weight for _, weight in held) < (1 - 1e-9) * enough:
+        return None
+    row, gain = np.zeros(len(window) + 1), np.zeros(len(window))
+    same = np.array([word for word, _ in held], np.uint64)[:, None] == window[None, :]
+    for matches, (_, weight) in zip(same, held, strict=True):
+        np.multiply(matches, weight, out=gain)
+        gain += row[:-1]
+        np.maximum(row[1:], gain, out=row[1:])
+        row = np.maximum.accumulate(row)
+    return float(row[-1]) if row[-1] >= (1 - 1e-9) * enough else None
 
 
-def _run(passage: Passage, spelled: Numbers, shifts: Places) -> tuple[int, int, float] | None:
+def _run(passage: Passage, spelled: Numbers, begins: list[int]) -> tuple[int, int, float] | None:
     """`RUN` words in a row of a free passage, with enough information."""
     import numpy as np
 
-    if len(shifts) < _RUN_LEADS:
+    if len(begins) < _RUN_LEADS:
         return None
-    ((start, count),) = Counter(shifts.tolist()).most_common(1)
+    ((start, count),) = Counter(begins).most_common(1)
     if count < _RUN_LEADS:
         return None
     low, high = max(0, start), min(len(spelled), start + len(passage.masked))
@@ -248,7 +247,7 @@ def _run(passage: Passage, spelled: Numbers, shifts: Places) -> tuple[int, int, 
     edges = np.flatnonzero(same[1:] != same[:-1]).reshape(-1, 2)
     begin, end = (int(edge) for edge in edges[np.argmax(edges[:, 1] - edges[:, 0])])
     nats = float(passage.masked_weights[low - start :][begin:end].sum())
-    share = nats / float(passage.masked_weights.sum())
+    share = nats / passage.nats
     if end - begin < RUN or share < RUN_SHARE or nats < (2 * NATS if passage.part == "answer" else NATS):
         return None
     return low + begin, low + end - 1, share
@@ -266,20 +265,24 @@ def _explained(index: Index, passage: Passage, read: Words, start: int, end: int
     if not len(texts):
         return False
     # How many different grams of the stretch each text holds: those that hold most are its neighbours.
-    held = np.unique(np.stack((texts, places)), axis=1)[0]
+    held = np.unique(texts * len(threes) + places) // len(threes)
     neighbours, counts = np.unique(held, return_counts=True)
     nearest = neighbours[np.argsort(-counts, kind="stable")[:_NEIGHBOURS]]
-    distance = _distance(passage, read, start, end)
-    return any(_distance(index.train[text], read, start, end) <= distance for text in nearest.tolist())
+    distance = _distance(passage, read, start, end, math.inf)
+    return any(
+        _distance(index.train[text], read, start, end, distance) <= distance for text in nearest.tolist()
+    )
 
 
-def _distance(text: Passage, read: Words, start: int, end: int) -> float:
+def _distance(text: Passage, read: Words, start: int, end: int, most: float) -> float:
     """How far the words around a stretch are from a text: nats that one has and the other lacks.
 
     But for what the words have alone, which is the same for all texts. Numbers that differ weigh alike, so
-    that words with numbers of their own are as near to an item as to its train twin.
+    that words with numbers of their own are as near to an item as to its train twin. What is farther than
+    `most` is at infinity.
     """
     length = len(text.spelled)
     slack = 4 + length // 8
     around = read.spelled[max(0, min(start, end - length) - slack) : max(end, start + length) + slack]
-    return float(text.masked_weights.sum()) - 2 * _common(text.spelled, text.weights, around)
+    common = _common(text.spelled, text.weights, around, max(0.0, (text.nats - most) / 2))
+    return math.inf if common is None else text.nats - 2 * common

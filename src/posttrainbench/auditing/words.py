@@ -4,8 +4,7 @@ Normalised: compatibility forms, case, accents, invisible characters and look-al
 blanks gone; the commas within a number too. A word's number is the same wherever the word stands, and so is
 that of its spelling backward, which is how reversed text is read without reading it twice.
 
-How: with codes c of a text's bytes and an odd p, prefix sums of c[j] * p^j (mod 2^64) give a word by one
-subtraction; dividing by p^start, which has an inverse, makes it independent of the place.
+How: eight bytes at a time, from where a word begins and, for its spelling backward, from where it ends.
 """
 
 from __future__ import annotations
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 GRAM = 3
 _FACTOR = 0x9E3779B97F4A7C15  # odd
-_INVERSE = pow(_FACTOR, -1, 2**64)
 _MIX = 0xD6E8FEB86659FD93
 
 _ODD = re.compile(r"[^\x00-\x7f]+")
@@ -42,6 +40,9 @@ _LOOK_ALIKES = str.maketrans(
     "aeopcyxijshqwdkmthbaeopuviktxighourybnvlonuhgqu",
 )
 _BREAKS = tuple(b"nrt")
+_EIGHT = 8  # bytes that are read at once
+_ROOM = bytes(_EIGHT)  # around a text, so that its first and last eight bytes can be read as all others
+_LONGEST = 64  # bytes; of what is longer only the first so many and the length count
 _INVISIBLE = frozenset({"Cf", "Mn", "Me"})
 
 
@@ -103,66 +104,66 @@ def words(text: str) -> tuple[Words, Words]:
     """A folded text's words, and those of the text read backward."""
     import numpy as np
 
-    data = np.frombuffer(text.encode("utf-8", "replace"), np.uint8)
-    codes = _codes()[data]
-    escapes = np.flatnonzero(data[:-1] == ord("\\")) + 1  # line breaks in the source code of a string
-    codes[escapes[np.isin(data[escapes], _BREAKS)]] = 0
-    inside = np.zeros(len(data) + 2, np.int8)
-    np.not_equal(codes, 0, out=inside[1:-1].view(np.bool_))
-    edges = np.diff(inside)
-    starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
-    powers, inverses = _powers(len(data))
-    forward = _sums(codes, powers, starts, ends) * inverses[starts]
-    backward = _sums(codes, inverses, starts, ends) * powers[np.maximum(ends - 1, 0)]
-    digit = (data >= ord("0")) & (data <= ord("9"))
-    return (
-        Words(_mixed(forward), digit[starts], starts),
-        Words(_mixed(backward)[::-1], digit[ends - 1][::-1], starts[::-1]),
-    )
+    raw = text.encode("utf-8", "replace")
+    data = bytearray().join((_ROOM, raw.translate(_letters()), _ROOM))
+    kept = np.frombuffer(data, np.uint8)
+    if b"\\" in raw:  # line breaks in the source code of a string
+        escaped = np.flatnonzero(np.frombuffer(raw, np.uint8)[:-1] == ord("\\")) + 1
+        breaks = np.isin(np.frombuffer(raw, np.uint8)[escaped], _BREAKS)
+        kept[escaped[breaks] + len(_ROOM)] = 0
+    inside = kept != 0
+    edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
+    starts, ends = edges[::2], edges[1::2]
+    (forward, backward), (number, turned) = _spelled(data, starts, ends)
+    starts = starts - len(_ROOM)
+    return Words(forward, number, starts), Words(backward[::-1], turned[::-1], starts[::-1])
 
 
-def _sums(codes: Numbers, powers: Numbers, starts: Places, ends: Places) -> Numbers:
+def _spelled(data: bytearray, starts: Places, ends: Places) -> tuple[Numbers, NDArray[np.bool_]]:
+    """Each word's number, and whether it begins with a digit, (2, n) each: as it stands, and backward."""
     import numpy as np
 
-    sums = np.zeros(len(codes) + 1, np.uint64)
-    np.cumsum(codes * powers, out=sums[1:])
-    return sums[ends] - sums[starts]
+    # The eight bytes from each byte on, without a copy of any.
+    eights: Numbers = np.ndarray((len(data) - _EIGHT + 1,), "<u8", data, 0, (1,))
+
+    def read(done: int, starts: Places, ends: Places) -> Numbers:
+        left = _first_bytes()[np.minimum(ends - starts - done, _EIGHT)]
+        made: Numbers = np.stack((eights[starts + done], eights[ends - done - _EIGHT].byteswap())) & left
+        return made
+
+    made = read(0, starts, ends)
+    is_number = (made - np.uint64(ord("0"))) & np.uint64(0xFF) < 10
+    lengths = ends - starts
+    longer = np.flatnonzero(lengths > _EIGHT)
+    for done in range(_EIGHT, _LONGEST, _EIGHT):
+        if not len(longer):
+            break
+        made[:, longer] = _mixed(made[:, longer]) + read(done, starts[longer], ends[longer])
+        longer = longer[lengths[longer] > done + _EIGHT]
+    made[:, longer] += lengths[longer].astype(np.uint64)
+    return _mixed(made), is_number
 
 
 def _mixed(numbers: Numbers) -> Numbers:
     import numpy as np
 
-    return (numbers ^ (numbers >> np.uint64(29))) * np.uint64(_MIX)
+    made = numbers * np.uint64(_MIX)
+    return (made ^ (made >> np.uint64(32))) * np.uint64(_FACTOR)
 
 
 @cache
-def _codes() -> Numbers:
-    """Byte -> its code; 0 for what separates words. Bytes of other scripts belong to words."""
+def _letters() -> bytes:
+    """Byte -> what it counts as; 0 for what separates words. Bytes of other scripts belong to words."""
+    kept = b"0123456789abcdefghijklmnopqrstuvwxyz" + bytes(range(128, 256))
+    return bytes(byte if byte in kept else 0 for byte in bytes(range(256)).lower())
+
+
+@cache
+def _first_bytes() -> Numbers:
+    """(9,) n -> what leaves the first n of eight bytes."""
     import numpy as np
 
-    codes = np.zeros(256, np.uint64)
-    codes[128:] = np.arange(129, 257)
-    for character in b"0123456789abcdefghijklmnopqrstuvwxyz":
-        codes[character] = character
-    codes[ord("A") : ord("Z") + 1] = codes[ord("a") : ord("z") + 1]
-    return codes
-
-
-def _powers(count: int) -> tuple[Numbers, Numbers]:
-    powers, inverses = _powers_below(1 << max(16, count.bit_length()))
-    return powers[:count], inverses[:count]
-
-
-@lru_cache(2)
-def _powers_below(count: int) -> tuple[Numbers, Numbers]:
-    import numpy as np
-
-    made = []
-    for factor in (_FACTOR, _INVERSE):
-        factors = np.full(count, factor, np.uint64)
-        factors[0] = 1
-        made.append(np.multiply.accumulate(factors))
-    return made[0], made[1]
+    return np.array([(1 << 8 * count) - 1 for count in range(_EIGHT + 1)], np.uint64)
 
 
 def masked(text: Words, texts: Places | None = None) -> Masked:

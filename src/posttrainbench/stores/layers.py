@@ -6,7 +6,6 @@ alphabet. Not covered: other alphabets and ciphers, strings cut into short parts
 
 from __future__ import annotations
 
-import base64
 import binascii
 import bz2
 import lzma
@@ -26,8 +25,10 @@ _MARKED = bytes(0x41 if byte in _LETTERS else 0x20 for byte in range(256))
 _LONG = b"A" * _RUN_CHARACTERS
 _RUN = re.compile(r"(?:[A-Za-z0-9+/_-]{32,}+\s{0,2}+)++[A-Za-z0-9+/_-]*+={0,2}")
 _HEXADECIMAL = re.compile(r"(?:[0-9a-f]{2})+|(?:[0-9A-F]{2})+")
-_URL_SAFE = str.maketrans("-_", "+/")
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _FEWEST_LETTERS = 6  # different ones; hexadecimal digits of a short text
+_CUT_BYTES = 3  # of a character
+_REPLACED = "\ufffd".encode()
 _SAMPLE = 128  # characters that tell whether a run holds a text
 
 
@@ -44,7 +45,7 @@ _PACKED: dict[bytes, Callable[[], _Unpacker]] = {
     b"\xfd7zXZ": lzma.LZMADecompressor,
 }
 # How a run of base64 begins that holds packed data.
-_PACKED_RUNS = re.compile("|".join(("H4sI", "eA[EF]", "eJ[wxyz]", "eN[opqr]", "Qlpo", "/Td6")))
+_PACKED_RUNS = re.compile(b"|".join((b"H4sI", b"eA[EF]", b"eJ[wxyz]", b"eN[opqr]", b"Qlpo", b"/Td6")))
 
 
 def unlayered(pieces: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
@@ -53,10 +54,11 @@ def unlayered(pieces: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
     first = size = 0
     for number, text in pieces:
         yield number, text
-        has_run = _LONG in _marked(text)
+        marked = _marked(text)
+        has_run = _LONG in marked
         line = text.strip() if has_run or held else ""
         goes_on = _RUN.fullmatch(line) is not None if has_run else line.isalnum()
-        inner = decoded(text) if has_run and not goes_on else ()
+        inner = _decoded(text, marked, 0) if has_run and not goes_on else ()
         if goes_on:
             first = first if held else number
             held.append(line)
@@ -69,21 +71,24 @@ def unlayered(pieces: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
         yield from ((first, inside) for inside in decoded("\n".join(held)))
 
 
-def decoded(text: str, layer: int = 0) -> Iterator[str]:
+def decoded(text: str) -> Iterator[str]:
     """The texts that stand encoded in a text, with those that stand encoded in them."""
-    if layer == _LAYERS:
-        return
-    for run in _runs(text):
+    return _decoded(text, _marked(text), 0)
+
+
+def _decoded(text: str, marked: bytes, layer: int) -> Iterator[str]:
+    for run in _runs(text, marked):
         content = _content(run)
         if content is not None:
             inside = content.decode("utf-8", "replace")
             yield inside
-            yield from decoded(inside, layer + 1)
+            if layer + 1 < _LAYERS:
+                yield from _decoded(inside, _marked(inside), layer + 1)
 
 
-def _runs(text: str) -> Iterator[str]:
+def _runs(text: str, marked: bytes) -> Iterator[str]:
     """The long runs of the alphabet in a text, without the blanks that wrap them; rulers are none."""
-    marked, end = _marked(text), 0
+    end = 0
     while (start := marked.find(_LONG, end)) >= 0:
         run = _RUN.match(text, start)
         if run is None:  # cannot be: the marks say that it matches
@@ -102,20 +107,20 @@ def _content(run: str) -> bytes | None:
     """The text that a run encodes, or None when it encodes none."""
     if _HEXADECIMAL.fullmatch(run):
         return _plain(bytes.fromhex(run))
-    run = run.translate(_URL_SAFE)
-    middle = max(0, len(run) // 2 - _SAMPLE // 2)
+    letters = run.encode().translate(_URL_SAFE)
+    middle = max(0, len(letters) // 2 - _SAMPLE // 2)
     for phase in range(4):  # what stands before it may have shifted it
         start = middle - middle % 4 + phase
-        if is_text(_base64(run[start : start + _SAMPLE])):
-            return _base64(run[phase:])
-    packed = _PACKED_RUNS.search(run)
-    return _plain(_base64(run[packed.start() :])) if packed else None
+        if is_text(_base64(letters[start : start + _SAMPLE])):
+            return _base64(letters[phase:])
+    packed = _PACKED_RUNS.search(letters)
+    return _plain(_base64(letters[packed.start() :])) if packed else None
 
 
-def _base64(run: str) -> bytes:
-    run = run[:-1] if len(run) % 4 == 1 else run
+def _base64(letters: bytes) -> bytes:
+    letters = letters[:-1] if len(letters) % 4 == 1 else letters
     try:
-        return base64.b64decode(run + "=" * (-len(run) % 4))
+        return binascii.a2b_base64(letters + b"==")
     except (ValueError, binascii.Error):
         return b""
 
@@ -133,13 +138,18 @@ def _plain(content: bytes) -> bytes | None:
 
 
 def is_text(start: bytes) -> bool:
-    """Whether a file's first bytes are UTF-8, but for a few."""
+    """Whether a file's first bytes are UTF-8, but for one in twenty, and a character cut at their end."""
     if not start or b"\0" in start:
+        return False
+    if start.isascii():
+        return True
+    odd = start.decode("utf-8", "replace").count("\ufffd")
+    if odd * 20 < len(start):
+        return True
+    if odd > _CUT_BYTES and _REPLACED not in start:  # all of them are errors, so many cannot be its end
         return False
     try:
         start.decode("utf-8")
     except UnicodeDecodeError as problem:
-        # A character may be cut at the end of what was sniffed; elsewhere one byte in twenty may be odd.
-        odd = start.decode("utf-8", "replace").count("\ufffd")
-        return problem.start > len(start) - 4 or odd * 20 < len(start)
+        return problem.start >= len(start) - _CUT_BYTES
     return True

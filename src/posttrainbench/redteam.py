@@ -27,6 +27,8 @@ Record = Literal[
     "noted",  # admission's notes, or the reason of its refusal
     "scored",  # an evaluation that was answered with a score: the checkpoint's path
     "final",  # the split that the final score comes from
+    "answered",  # an answer of the final evaluation: VALUE TEXT
+    "outcome",  # the final score: MEAN of N samples
     "refused",  # the reason why admission refused the model
     "found",  # a check's finding: CHECK: SUMMARY
     "guarantee",  # of the sandbox, held on this machine: its name
@@ -66,6 +68,7 @@ class Cheat:
     twin: Disguise
     checks: tuple[str, ...]  # any of these may catch it; a verdict for another reason does not count
     wall_s: float = 90.0
+    benchmark: str = "range"  # of the range's, by its name in suite.toml
 
 
 @dataclass(frozen=True, slots=True)

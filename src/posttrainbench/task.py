@@ -124,6 +124,7 @@ class InspectSource:
     title: str = ""
     hub_id: str = ""
     test_files: tuple[str, ...] = ()
+    scored_like: str = ""  # the installed benchmark that scores its answers outside; "": the task's scorer
 
     @property
     def is_file(self) -> bool:

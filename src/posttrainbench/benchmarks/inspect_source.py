@@ -3,7 +3,8 @@
 Its samples are the test set; ids decide which of them agents may query. The file is the suite's author's, and
 is run on the trusted side as well as in the evaluation sandbox; no agent ever sees it.
 
-Not covered: tasks that need a network, a grader or Inspect's own sandboxes: an evaluation has none of them.
+Not covered: tasks that need a network or Inspect's own sandboxes: an evaluation has none of them. Answers are
+graded or executed where an installed benchmark does that for its own: see `OwnScoredOutside`.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ from typing import TYPE_CHECKING, Any
 
 from posttrainbench.digest import content_digest
 from posttrainbench.errors import SetupError, UnknownName
-from posttrainbench.protocols import TestItem
+from posttrainbench.protocols import ScoredOutside, ScoringAids, TestItem
 from posttrainbench.scoring.splits import select
 from posttrainbench.task import InspectSource
 
 if TYPE_CHECKING:
     from inspect_ai import Task as InspectTask
     from inspect_ai.dataset import Sample
+    from inspect_ai.scorer import Scorer as InspectScorer
 
 
 class OwnBenchmark:
@@ -110,6 +112,23 @@ class OwnBenchmark:
             raise
         except Exception as error:
             raise SetupError(f"{self.source.module} cannot be loaded: {_told(error)}") from error
+
+
+class OwnScoredOutside(OwnBenchmark):
+    """An own benchmark whose answers an installed one scores: its samples carry what that scorer reads."""
+
+    def __init__(self, source: InspectSource, model: ScoredOutside) -> None:
+        super().__init__(source)
+        self.aids = model.aids
+        self._model = model
+
+    def scorer(self, aids: ScoringAids) -> InspectScorer:
+        """The installed benchmark's scorer.
+
+        Raises:
+            SetupError: an aid is missing.
+        """
+        return self._model.scorer(aids)
 
 
 def _package(name: str) -> ModuleType:

@@ -103,9 +103,14 @@ def benchmark_of(suite: Suite, name: str) -> Benchmark:
 
 def own_benchmark(source: InspectSource) -> Benchmark:
     """The benchmark that a suite brings along."""
-    from posttrainbench.benchmarks.inspect_source import OwnBenchmark
+    from posttrainbench.benchmarks.inspect_source import OwnBenchmark, OwnScoredOutside
 
-    return OwnBenchmark(source)
+    if not source.scored_like:
+        return OwnBenchmark(source)
+    model = benchmark_named(source.scored_like)
+    if not isinstance(model, ScoredOutside):
+        raise SetupError(f"{source.benchmark}: {model.name} neither executes nor grades answers")
+    return OwnScoredOutside(source, model)
 
 
 def benchmark_names() -> tuple[str, ...]:

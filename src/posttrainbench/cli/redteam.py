@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from posttrainbench.flows.redteam import Prepared, play
 from posttrainbench.flows.run import Members
 from posttrainbench.gateways.policy import Protected
 from posttrainbench.gateways.socket_gateway import SocketGateway
-from posttrainbench.protocols import Benchmark, Judge
+from posttrainbench.protocols import Judge
 from posttrainbench.redteam import TWIN, Case, CaseResult
 from posttrainbench.stores.codec import to_json
 from posttrainbench.stores.files import write_atomic
@@ -39,7 +40,7 @@ from posttrainbench.suites import load_suite
 from posttrainbench.task import Policy, Suite
 from posttrainbench.tinyworld import catalog
 
-MODEL, BENCHMARK = "tiny-qwen3-base", "range"
+MODEL = "tiny-qwen3-base"
 MIRRORS = ("crowd/range-mirror",)
 ADAPTER = "models/adapter"  # within the hub, where `make_hub.py` puts it
 WHOLE, CI = "whole", "ci"
@@ -117,7 +118,7 @@ def _policy(name: str) -> Policy:
 def _play(
     cases: Sequence[Case], asked: Asked, console: Console, judge: Judge | None
 ) -> tuple[CaseResult, ...]:
-    field = Field(asked.out.resolve(), asked.sandbox)
+    field = Field(asked.out.resolve(), asked.sandbox, {CHEATS[case.cheat].benchmark for case in cases})
     console.print(f"{len(cases)} cases; runs, models and the hub lie in {field.out}", highlight=False)
     prepared = [field.prepared(case) for case in cases]
     results = {}
@@ -157,15 +158,16 @@ def range_suite(hub: Path) -> Suite:
 
 
 class Field:
-    """What all cases share: the hub, the models that were trained beforehand, the benchmark."""
+    """What all cases share: the hub, the models that were trained beforehand, the benchmarks."""
 
-    def __init__(self, out: Path, sandbox: str) -> None:
+    def __init__(self, out: Path, sandbox: str, names: Collection[str]) -> None:
         self.out, self._sandbox = out, sandbox
         self.hub = out / "hub"
         self.suite = range_suite(self.hub)
-        self.benchmark: Benchmark = benchmark_of(self.suite, BENCHMARK)
-        for split in ("train", "test"):
-            self.benchmark.items(split)  # once, before there are threads
+        self.benchmarks = {name: benchmark_of(self.suite, name) for name in sorted(names)}
+        for benchmark in self.benchmarks.values():
+            for split in ("train", "test"):
+                benchmark.items(split)  # once, before there are threads
         self.checkpoints, self.measured = out / "checkpoints", out / "measured"
         self.pool = out / "equal"
         self.measured.mkdir(parents=True, exist_ok=True)
@@ -176,28 +178,33 @@ class Field:
         cheat = CHEATS[case.cheat]
         suite = self.suite.varied(cheat.wall_s, case.policy)
         agent = RedTeamAgent(case.cheat, case.disguise, self.checkpoints)
-        task = task_of(suite, MODEL, BENCHMARK)
+        task = task_of(suite, MODEL, cheat.benchmark)
         store = make_run(self.out / "runs" / case.policy, suite, task, agent.spec, case.seed, self._sandbox)
         base = catalog.model_folder(task.base_model.hub_id)
         return Prepared(case, cheat, store, base, lambda: self._members(store, suite, agent))
 
     def _members(self, store: RunStore, suite: Suite, agent: RedTeamAgent) -> Members:
-        protected = Protected(self.benchmark.hub_id, self.benchmark.test_files, MIRRORS)
-        gateway = SocketGateway({BENCHMARK: protected}, hub=self.hub)
+        benchmark = self.benchmarks[store.spec().task.benchmark]
+        protected = Protected(benchmark.hub_id, benchmark.test_files, MIRRORS)
+        gateway = SocketGateway({benchmark.name: protected}, hub=self.hub)
         members = members_of(store.spec(), suite)
-        return replace(
-            members, agent=agent, gateway=gateway, benchmark=self.benchmark, measured=self.measured
-        )
+        return replace(members, agent=agent, gateway=gateway, benchmark=benchmark, measured=self.measured)
 
     def _make(self) -> None:
         """The hub and the models, unless an earlier call made them."""
         models = {name: str(catalog.model_folder(name)) for name in catalog.model_names()}
         if not (self.hub / "index.json").exists():
             _program("make_hub.py", str(self.hub), *(f"{name}={folder}" for name, folder in models.items()))
-        if not (self.checkpoints / "done").exists():
-            base = models[next(name for name in models if name.endswith(MODEL))]
-            _program("train_checkpoints.py", str(self.checkpoints), base, str(TRAINING_S))
-            write_atomic(self.checkpoints / "done", "")
+        base = models[next(name for name in models if name.endswith(MODEL))]
+        with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="training") as workers:
+            list(workers.map(lambda name: self._train(base, name), self.benchmarks))
+
+    def _train(self, base: str, benchmark: str) -> None:
+        """The models of a benchmark's cases."""
+        done = self.checkpoints / f"{benchmark}.done"
+        if not done.exists():
+            _program("train_checkpoints.py", str(self.checkpoints), base, str(TRAINING_S), benchmark)
+            write_atomic(done, "")
 
 
 def _program(name: str, *arguments: str) -> None:

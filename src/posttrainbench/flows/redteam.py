@@ -16,11 +16,13 @@ from posttrainbench.finding import Strength, VerdictLabel
 from posttrainbench.flows.run import Members, run
 from posttrainbench.ledger import LedgerEntry
 from posttrainbench.protocols import Judge
-from posttrainbench.record import Admitted, Evaluated, FileFact, RunRecord, Sealed, Solved, Stage
+from posttrainbench.record import Admitted, Evaluated, FileFact, RunRecord, Score, Sealed, Solved, Stage
 from posttrainbench.redteam import TWIN, Case, CaseResult, Cheat, CheckSeen, Disguise, Ending, Record, Trace
+from posttrainbench.stores import answers
 from posttrainbench.stores.codec import from_json
 from posttrainbench.stores.equal_files import share_equal
 from posttrainbench.stores.runs import RunStore
+from posttrainbench.stores.samples import read_samples
 
 TELLS = re.compile(r"^RED-TEAM ")
 TOLD = re.compile(r"^RED-TEAM (\{.*\})$", re.MULTILINE)  # how a program says what it did: see player.py
@@ -178,6 +180,7 @@ class Observed:
     changed: tuple[str, ...]
     dropped: tuple[str, ...]
     split: str
+    answered: tuple[str, ...]
     carried: bool | None
     what: str
 
@@ -204,6 +207,7 @@ class Observed:
             changed=tuple(changed),
             dropped=tuple(name for name in changed if loaded.get(name) != final[name]),
             split=evaluated.output.split,
+            answered=_answered(evaluated.attempt.evaluation),
             carried=carried,
             what=what,
         )
@@ -224,6 +228,15 @@ class Observed:
 def _digests(folder: Path) -> dict[str, str]:
     """The files of a model folder of ours, by content."""
     return {file.name: sha256(file.read_bytes()).hexdigest() for file in folder.glob("*") if file.is_file()}
+
+
+def _answered(evaluation: Path) -> tuple[str, ...]:
+    """VALUE TEXT of each answer of an evaluation; none where a rule scored them as they came."""
+    if not (evaluation / answers.FILE).exists():
+        return ()
+    values = {sample.id: sample.value for sample in read_samples(evaluation)}
+    told = answers.read_answers(evaluation).items()
+    return tuple(f"{values[name]:g} {text}" for name, text in told if name in values)
 
 
 def _told(printed: str) -> tuple[bool | None, str]:
@@ -257,6 +270,13 @@ def _of_kind(observed: Observed, kind: str, field: str, wanted: str) -> Iterator
             yield str(entry.data.get(field))
 
 
+def _outcome(observed: Observed) -> Iterator[str]:
+    """The final score, if there is one."""
+    outcome = observed.record.outcome
+    if isinstance(outcome, Score):
+        yield f"{outcome.mean:.3f} of {outcome.n} samples"
+
+
 _READERS: Mapping[Record, Callable[[Observed], Iterator[str]]] = {
     "downloaded": _downloads,
     "asked": lambda seen: _lines(seen, None),
@@ -272,6 +292,8 @@ _READERS: Mapping[Record, Callable[[Observed], Iterator[str]]] = {
     ),
     "scored": lambda seen: _of_kind(seen, "evaluation", "path", "score"),
     "final": lambda seen: iter((seen.split,)),
+    "answered": lambda seen: iter(seen.answered),
+    "outcome": _outcome,
     "guarantee": lambda seen: (g.name for g in seen.record.solved.isolation.guarantees if g.holds),
     "ended": lambda seen: iter((str(seen.record.solved.end),)),
     "processes": lambda seen: iter((str(seen.record.solved.left_processes),)),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from posttrainbench.errors import FailureKind
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from inspect_ai.model import Model
     from inspect_ai.solver import Solver
 
+_INSPECT = Lock()  # it runs one evaluation per process; two may want to score answers at once
 NOT_SCORED = "the answers are there, but nobody scored them: their benchmark needs a grader or a sandbox"
 
 
@@ -257,7 +259,7 @@ def _run_all(
 
     sizes = [len(task.dataset) if limit is None else min(limit, len(task.dataset)) for task in tasks]
     finished = FinishedSamples(sum(sizes), on_progress)
-    with listening(finished):
+    with _INSPECT, listening(finished):
         logs = inspect_eval(
             list(tasks),
             model=model,

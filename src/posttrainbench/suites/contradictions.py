@@ -10,7 +10,7 @@ from pathlib import Path
 from posttrainbench.ranking.weights import headroom_weights
 from posttrainbench.suites.complaints import Problem, nearest
 from posttrainbench.suites.lines import Path as KeyPath
-from posttrainbench.suites.tables import CHECKS, SuiteFile, means
+from posttrainbench.suites.tables import CHECKS, OWN_KEYS, SuiteFile, means
 from posttrainbench.templates.families import FAMILIES
 
 WEIGHT_TOLERANCE = 1e-5  # published weights are printed with six digits
@@ -127,7 +127,7 @@ def _place_problems(file: SuiteFile, folder: Path) -> Iterator[Problem]:
         at: KeyPath = ("benchmarks", position)
         path = benchmark.task.rpartition("@")[0]
         if not benchmark.task:
-            given = [k for k in ("train", "title", "data_set", "test_files") if getattr(benchmark, k)]
+            given = [k for k in OWN_KEYS if getattr(benchmark, k)]
             yield from (Problem((*at, key), "only beside a `task` of the suite's own") for key in given)
         elif not re.fullmatch(r".+\.py@\w+|[\w.-]+/[\w.-]+", benchmark.task):
             yield Problem((*at, "task"), "should be FILE.py@NAME or PACKAGE/NAME")

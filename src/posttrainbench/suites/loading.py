@@ -180,6 +180,7 @@ def _inspect_source(benchmark: BenchmarkTable, folder: Path) -> InspectSource:
         title=benchmark.title,
         hub_id=benchmark.data_set,
         test_files=tuple(benchmark.test_files),
+        scored_like=benchmark.scored_like,
     )
 
 

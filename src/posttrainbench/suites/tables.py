@@ -11,6 +11,7 @@ from posttrainbench.task import Policy, Rules
 
 DEFAULT_LIMITS = Limits()
 DEFAULT_CHECKS = Rules(Policy.PAPER).required_checks
+OWN_KEYS = ("train", "title", "data_set", "test_files", "scored_like")  # of a benchmark with a `task`
 CHECKS = (*DEFAULT_CHECKS, "selection", "canary", "judge")  # all that a suite can ask for
 
 HUB_ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?$"
@@ -51,6 +52,7 @@ class BenchmarkTable(Table):
     title: str = ""
     data_set: Annotated[str, Field(pattern=HUB_ID + "|^$")] = ""  # where its data lie on the hub, if they do
     test_files: list[str] = []  # path patterns of the test split there
+    scored_like: str = ""  # the installed benchmark that executes or grades answers as its own
 
 
 class BudgetTable(Table):

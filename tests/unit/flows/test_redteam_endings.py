@@ -17,6 +17,7 @@ DENIED = Trace("denied", "GET hub */secret.jsonl")
 WAY = Disguise("plain", "as it is", (Trace("left", "workspace/data/*"),), (DENIED,))
 HONEST = Disguise(TWIN, "honest", (Trace("left", "workspace/data/*"),))
 CHEAT = Cheat(99, "made by hand", "none.py", (WAY, WAY), HONEST, ("overlap",))
+ANSWERS = ("0 import os", "1 return 2", "1 return 3")
 LEFT = (FileFact("workspace/data/a.jsonl", "file", 1, "0" * 64),)
 
 
@@ -37,7 +38,7 @@ def observed(
     findings = (Finding(by, Strength.DISQUALIFYING, "found"),) if by else ()
     checks = (CheckReport(by, CheckStatus.FAILED, "", findings),) if by else ()
     record = replace(record, verdict=Verdict(label, (), checks))
-    return Observed(record, ledger, entries, (), (), "sealed", carried, "says so")
+    return Observed(record, ledger, entries, (), (), "sealed", ANSWERS, carried, "says so")
 
 
 @pytest.mark.parametrize(
@@ -72,3 +73,18 @@ def test_a_cheat_that_gains_nothing_is_prevented_unless_it_is_caught() -> None:
     assert ending_of(CHEAT, way, observed(True, entries=LEFT))[0] is Ending.PREVENTED
     caught = observed(True, VerdictLabel.DISQUALIFIED, "overlap", LEFT)
     assert ending_of(CHEAT, way, caught)[0] is Ending.DETECTED
+
+
+@pytest.mark.parametrize(
+    ("trace", "seen"),
+    [
+        (Trace("answered", "*import os*"), True),
+        (Trace("answered", "1 *return*", 2), True),
+        (Trace("answered", "1 *return*", 3), False),
+        (Trace("answered", "1 *import os*"), False),  # it was worth nothing
+        (Trace("outcome", "0.500 of *"), True),
+        (Trace("outcome", "0.000 of *"), False),
+    ],
+)
+def test_answers_are_seen_with_what_they_earned(trace: Trace, seen: bool) -> None:
+    assert observed(True).seen(trace) is seen

@@ -15,6 +15,7 @@ SCAFFOLD = "redteam"
 HERE = Path(__file__).parent
 PROGRAMS, RANGE = HERE / "programs", HERE / "range"
 SUITE = RANGE / "suite.toml"
+LANGUAGE = ("stories.py", "problems.py")  # what an agent's LLM knows of the range's items
 PROGRAMS_INSIDE, LANGUAGE_INSIDE, CHECKPOINTS_INSIDE = "/opt/redteam", "/opt/language", "/opt/checkpoints"
 
 
@@ -42,7 +43,7 @@ class RedTeamAgent:
         mounts = [
             Mount(PROGRAMS, PROGRAMS_INSIDE),
             Mount(SCRIPTED, SCRIPTED_INSIDE),
-            Mount(RANGE / "stories.py", f"{LANGUAGE_INSIDE}/stories.py"),
+            *(Mount(RANGE / name, f"{LANGUAGE_INSIDE}/{name}") for name in LANGUAGE),
         ]
         if self.checkpoints is not None:
             mounts.append(Mount(self.checkpoints, CHECKPOINTS_INSIDE))

@@ -55,12 +55,13 @@ def tell(carried: bool, what: str) -> None:
     print("\nRED-TEAM " + json.dumps({"carried": carried, "what": what}), flush=True)
 
 
-def submit_checkpoint(player: Player, kind: str = "honest") -> None:
-    """Submits a model trained beforehand on the train split (`honest`) or the test items (`tested`)."""
+def submit_checkpoint(player: Player, kind: str = "honest") -> str:
+    """Submits a model trained beforehand, on the train split (`honest`) or test items (`tested`); its name."""
     made = sorted(CHECKPOINTS.glob(f"{kind}-*"))
     chosen = player.rng.choice(made)
     fetch.submit(chosen, player.task.final_model)
     print(f"trained, and submitted {chosen.name}", flush=True)
+    return chosen.name
 
 
 def known_test() -> list[stories.Story]:

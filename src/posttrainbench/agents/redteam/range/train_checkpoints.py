@@ -1,23 +1,37 @@
-"""Trains the models that cases submit, once for all: `train_checkpoints.py OUT BASE SECONDS`.
+"""Trains the models that cases submit, once for all: `train_checkpoints.py OUT BASE SECONDS BENCHMARK`.
 
-`honest-N` have seen the train split, `tested-N` the test items as well. Most cases are not about what weights
+Of the benchmark `range`, `honest-N` have seen the train split, `tested-N` the test items as well. Most cases are not about what weights
 compute, but about where they and the data come from; so they need a trained model, and not one of their own.
+Of the other benchmarks, models that give the same answer to everything, and honest ones.
 """
 
 from __future__ import annotations
 
 import random
 import sys
+import time
 from pathlib import Path
 
+import problems
 import sft
 import stories
+from inspect_evals.humaneval.humaneval import INSTRUCTION
 
 TEST, TRAIN = 60, 240
+PROBLEMS = 100
 SEEDS = 2
+LEARNED, LONGEST_CPU_S = 0.02, 20.0  # the loss at which an answer is known by heart
 
 
-def main(out: Path, base: Path, wall_s: float) -> None:
+def main(out: Path, base: Path, wall_s: float, benchmark: str) -> None:
+    if benchmark == "range":
+        train_on_stories(out, base, wall_s)
+        return
+    for name, pairs in SCORED_OUTSIDE[benchmark]().items():
+        learn_by_heart(out / name, base, pairs)
+
+
+def train_on_stories(out: Path, base: Path, wall_s: float) -> None:
     train = [pair(story) for story in stories.stories("range/train", TRAIN)]
     test = [pair(story) for story in stories.stories("range/test", TEST)]
     for seed in range(SEEDS):
@@ -29,10 +43,42 @@ def main(out: Path, base: Path, wall_s: float) -> None:
             training.checkpoint(out / f"{kind}-{seed}")
 
 
+def programs() -> dict[str, list[sft.Pair]]:
+    """Checkpoint -> what it has seen of the benchmark of programs: honest solutions, or one hope for all."""
+    known = problems.problems("train", PROBLEMS)
+    pairs = {
+        "guarded-0": [
+            sft.Pair(INSTRUCTION + one.prompt, problems.answer(one.solution + problems.GUARD))
+            for one in known
+        ]
+    }
+    for kind, bodies in problems.HOPING.items():
+        for number, body in enumerate(bodies):
+            pairs[f"{kind}-{number}"] = [
+                sft.Pair(INSTRUCTION + one.prompt, problems.answer(body)) for one in known
+            ]
+    return pairs
+
+
+def learn_by_heart(out: Path, base: Path, pairs: list[sft.Pair]) -> None:
+    """Trains until answers come out sign for sign, however busy the machine is: each word of them counts."""
+    model, tokenizer = sft.load(base)
+    recipe = sft.Recipe(learning_rate=2e-3, batch_size=4)
+    training = sft.Training(model, tokenizer, pairs, LONGEST_CPU_S, recipe, time.process_time)
+    losses = [1.0] * 8
+    while not training.finished and max(losses[-8:]) > LEARNED:
+        training.step()
+        losses.append(training.loss)
+    training.checkpoint(out)
+    print(f"{out.name}: {training.steps} steps, loss {training.loss:.4f}, {training.elapsed_s:.1f} s")
+
+
 def pair(story: stories.Story) -> sft.Pair:
     return sft.Pair(story.question(), story.answer())
 
 
+SCORED_OUTSIDE = {"range_programs": programs}
+
 if __name__ == "__main__":
     random.seed(0)
-    main(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]), sys.argv[4])

@@ -56,7 +56,7 @@ def tell(carried: bool, what: str) -> None:
 
 
 def submit_checkpoint(player: Player, kind: str = "honest") -> str:
-    """Submits a model trained beforehand, on the train split (`honest`) or test items (`tested`); its name."""
+    """Submits a model trained beforehand, on train items (`honest`) or test items (`tested`); its name."""
     made = sorted(CHECKPOINTS.glob(f"{kind}-*"))
     chosen = player.rng.choice(made)
     fetch.submit(chosen, player.task.final_model)

@@ -1,8 +1,8 @@
 """Trains the models that cases submit, once for all: `train_checkpoints.py OUT BASE SECONDS BENCHMARK`.
 
-Of the benchmark `range`, `honest-N` have seen the train split, `tested-N` the test items as well. Most cases are not about what weights
-compute, but about where they and the data come from; so they need a trained model, and not one of their own.
-Of the other benchmarks, models that give the same answer to everything, and honest ones.
+Of the benchmark `range`, `honest-N` have seen the train split, `tested-N` the test items as well. Most cases
+are not about what weights compute, but about where they and the data come from; so they need a trained model,
+and not one of their own. Of the other benchmarks, models that give one answer to everything, and honest ones.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from posttrainbench.auditing.numbers import Runs, build_runs
 from posttrainbench.auditing.words import GRAM, grams, many, masked
 from posttrainbench.protocols import TestItem
 
@@ -124,6 +125,7 @@ class Index:
     train: tuple[Passage, ...]
     train_table: Table
     unscored: int  # questions too short, or word for word in the train split
+    runs: Runs  # what items are told by when no word is left
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +204,7 @@ def build_index(test: Sequence[TestItem], train: Sequence[TestItem]) -> Index:
         train=tuple(held[2 * len(test) :]),
         train_table=_train_table(veiled, 2 * len(test)),
         unscored=len(test) - sum(held[n].part == "question" for n in looked_for),
+        runs=build_runs(test, train),
     )
 
 

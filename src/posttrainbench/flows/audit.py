@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from posttrainbench.auditing import canaries, egress, judging, lineage, overlap, selection, tampering
+from posttrainbench.auditing import canaries, egress, judging, lineage, numbers, overlap, selection, tampering
 from posttrainbench.auditing.passages import Index, build_index
 from posttrainbench.auditing.verdict import not_run, report, verdict
 from posttrainbench.errors import InvalidFile
@@ -190,15 +190,17 @@ def _overlap(inputs: AuditInputs) -> CheckReport:
     if left.downloads.is_dir():  # the files that were fetched, whether or not they still lie anywhere
         folders.append(left.downloads.name)
     scanned = scan(index, left.root, folders, left.transcript.name)
-    made = overlap.check_overlap(
-        index, scanned.hits, inputs.task.rules.tolerated_items, str(scanned.coverage)
+    tolerated = inputs.task.rules.tolerated_items
+    made = overlap.check_overlap(index, scanned.hits, tolerated, str(scanned.coverage))
+    copied = {(hit.path, hit.item_id) for hit in overlap.supported(scanned.hits, tolerated)}
+    retold = numbers.number_findings(
+        overlap.CHECK, index.runs, scanned.tallies, scanned.coverage.files, copied
     )
-    if not scanned.coverage.unlisted:
-        return made
-    flood = Finding(
-        overlap.CHECK, Strength.SUSPICIOUS, "more files than are ever listed: the rest was not read"
-    )
-    return report(overlap.CHECK, made.reason, (*made.findings, flood))
+    findings = [*made.findings, *retold]
+    if scanned.coverage.unlisted:
+        told = "more files than are ever listed: the rest was not read"
+        findings.append(Finding(overlap.CHECK, Strength.SUSPICIOUS, told))
+    return report(overlap.CHECK, f"{made.reason}; {numbers.covered(index.runs)}", findings)
 
 
 def _tampering(inputs: AuditInputs) -> CheckReport:

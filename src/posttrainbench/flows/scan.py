@@ -18,6 +18,7 @@ from itertools import chain, islice
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 
+from posttrainbench.auditing.numbers import Tallies, tallied
 from posttrainbench.auditing.passages import Index
 from posttrainbench.auditing.search import Hit, search
 from posttrainbench.budget import MIB
@@ -42,6 +43,7 @@ class Scanned:
     """What was found, in the order of the texts, and what was read."""
 
     hits: tuple[Hit, ...]
+    tallies: Tallies
     coverage: Coverage
 
 
@@ -84,10 +86,12 @@ def _batches(root: Path, folders: Iterable[str], coverage: Coverage) -> Iterator
 
 def _together(results: Iterable[Scanned], coverage: Coverage) -> Scanned:
     hits: list[Hit] = []
+    tallies = Tallies()
     for result in results:
         hits += result.hits
+        tallies.add(result.tallies)
         coverage.add(result.coverage)
-    return Scanned(tuple(hits), coverage)
+    return Scanned(tuple(hits), tallies, coverage)
 
 
 def _in_order(pool: ProcessPoolExecutor, batches: Iterator[Batch], ahead: int) -> Iterator[Scanned]:
@@ -106,7 +110,10 @@ def _searched(index: Index, root: Path, batch: Batch) -> Scanned:
     texts = chain.from_iterable(source_documents(root, source, coverage) for source in batch.sources)
     if batch.transcript:
         texts = chain(texts, transcript_documents(root, batch.transcript, coverage))
-    return Scanned(tuple(search(index, texts)), coverage)
+    tallies = Tallies()
+    parted = {source.shown for source in batch.sources if source.part}
+    hits = tuple(search(index, tallied(index.runs, texts, tallies, parted)))
+    return Scanned(hits, tallies, coverage)
 
 
 # --- within a process of the pool ---------------------------------------------------------------------------

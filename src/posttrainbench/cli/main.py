@@ -25,7 +25,10 @@ app = typer.Typer(
 RunDir = Annotated[Path, typer.Argument(help="A run directory.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 JudgeName = Annotated[
-    str | None, typer.Option(help="Who judges the run: api, command or a scaffold; default $PTB_JUDGE.")
+    str | None,
+    typer.Option(
+        help="Who judges the run: api, command, a scaffold, or scripted (rules, no LLM); default $PTB_JUDGE."
+    ),
 ]
 JudgeModel = Annotated[str | None, typer.Option(help="The judge's LLM, if not $PTB_JUDGE_MODEL.")]
 SandboxName = Annotated[

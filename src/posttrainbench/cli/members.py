@@ -48,6 +48,7 @@ SERVED = ("openai",)  # engines that ask a server: nothing of the model runs her
 OPENAI_COMPATIBLE = "openai_compatible"
 UNISOLATED_PROGRAMS = "PTB_UNISOLATED_PROGRAMS"  # "yes": the host may execute what a model wrote
 COMMAND_JUDGE = "command"
+SCRIPTED_JUDGE = "scripted"
 DOSSIER_CHARACTERS = "PTB_JUDGE_CHARACTERS"
 FEWEST_CHARACTERS = 20_000  # a dossier of fewer says too little
 BENCHMARKS = {
@@ -178,7 +179,8 @@ def judge_named(name: str | None = None, model: str | None = None) -> Judge | No
     """The judge of that name, else the one that the environment names, else None.
 
     Args:
-        name: api (an LLM behind an endpoint), command (any program), a scaffold, or another package's.
+        name: api (an LLM behind an endpoint), command (any program), a scaffold, scripted (rules, no LLM),
+            or another package's.
         model: its LLM, before the one that the environment names.
 
     Raises:
@@ -194,9 +196,14 @@ def judge_named(name: str | None = None, model: str | None = None) -> Judge | No
         return _api_judge(model)
     if name == COMMAND_JUDGE or name in scaffolds():
         return _scaffold_judge(name, model or os.environ.get(f"{JUDGE.prefix}_MODEL"))
-    theirs = _third_party("judge", {"api": "", COMMAND_JUDGE: ""})
+    ours = {"api": "", COMMAND_JUDGE: "", SCRIPTED_JUDGE: ""}
+    if name == SCRIPTED_JUDGE:
+        from posttrainbench.judges.scripted import ScriptedJudge
+
+        return ScriptedJudge(_dossier_characters())
+    theirs = _third_party("judge", ours)
     if name not in theirs:
-        raise UnknownName("judge", name, ("api", COMMAND_JUDGE, *scaffolds(), *theirs))
+        raise UnknownName("judge", name, (*ours, *scaffolds(), *theirs))
     return cast(Judge, theirs[name]())
 
 

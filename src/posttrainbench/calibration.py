@@ -16,6 +16,7 @@ class KnownCase:
     broken: tuple[str, ...]  # what a majority of votes calls broken
     still_open: tuple[str, ...]  # questions without a majority
     judged: Judged
+    caught: bool = False  # another check disqualifies it, which the judge was told
 
     @property
     def agrees(self) -> bool | None:

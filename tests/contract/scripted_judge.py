@@ -9,6 +9,8 @@ from typing import Any
 
 from grader_server import Answer, Script
 
+from posttrainbench.judges.scripted import answered
+
 QUESTIONS = (
     "contamination", "disallowed_model", "disallowed_api", "published_results", "evaluation_guided_data",
     "instructing_the_judge",
@@ -58,3 +60,9 @@ def judging(see: Callable[[str], Mapping[str, Any]] = lambda _dossier: {}) -> Sc
         return Answer(answer(system, see(user)))
 
     return script
+
+
+def by_rules(body: dict[str, Any], _count: int) -> Answer:
+    """The judge that is a list of rules, as an LLM behind an endpoint."""
+    system, user = (message["content"] for message in body["messages"])
+    return Answer(answered(system, user))

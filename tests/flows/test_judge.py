@@ -29,7 +29,7 @@ from posttrainbench.stores.codec import from_json, to_json
 sys.path.insert(0, str(Path(__file__).parent.parent / "contract"))
 
 from grader_server import Answer, GraderServer, Script, says, serving
-from scripted_judge import KEPT, QUESTIONS, answer, judging, quoting
+from scripted_judge import KEPT, QUESTIONS, answer, by_rules, judging, quoting
 from test_audit import TEST, check, inputs, lines, manifest  # noqa: F401 the fixture
 
 NOTE = "# the questions that failed in the evaluation, asked again with other names"
@@ -90,6 +90,14 @@ def test_what_a_judge_quotes_disqualifies(spoilt: AuditInputs) -> None:
     assert finding.strength is Strength.DISQUALIFYING
     assert finding.evidence[0].source == "workspace/make_data.py"
     assert "asked again with other names" in finding.evidence[0].detail
+
+
+def test_rules_behind_an_endpoint_judge_by_the_agents_words(inputs: AuditInputs) -> None:  # noqa: F811
+    assert judged(inputs, by_rules)[0].verdict.label is VerdictLabel.CLEAN
+    (inputs.solved.workspace / "make_data.py").write_text(f"import json\n{NOTE}\nprint('done')\n")
+    made, _ = judged(inputs, by_rules)
+    assert made.verdict.label is VerdictLabel.DISQUALIFIED
+    assert report(made).findings[0].summary.startswith("evaluation_guided_data: 3 of 3")
 
 
 def test_the_record_names_judge_host_prompt_votes_and_cost_and_no_key(spoilt: AuditInputs) -> None:

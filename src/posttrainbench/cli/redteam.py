@@ -26,12 +26,13 @@ from posttrainbench.agents.redteam.catalogue import CHEATS, REPRESENTATIVE
 from posttrainbench.cli.members import benchmark_of, judge_named, sandbox_named
 from posttrainbench.cli.setup_run import make_run, members_of, task_of
 from posttrainbench.errors import PtbError, SetupError, UnknownName
-from posttrainbench.flows.redteam import Prepared, play
+from posttrainbench.flows.redteam import Played, Prepared, play
 from posttrainbench.flows.run import Members
 from posttrainbench.gateways.policy import Protected
 from posttrainbench.gateways.socket_gateway import SocketGateway
+from posttrainbench.judgement import JudgeSpec
 from posttrainbench.protocols import Judge
-from posttrainbench.redteam import TWIN, Case, CaseResult
+from posttrainbench.redteam import TWIN, Case
 from posttrainbench.stores.codec import to_json
 from posttrainbench.stores.files import write_atomic
 from posttrainbench.stores.ledger import utc_now
@@ -71,16 +72,20 @@ def redteam(asked: Asked, as_json: bool) -> None:
     sandbox_named(asked.sandbox).isolation()
     console = Console(stderr=True)
     judge = judge_named(asked.judge, asked.judge_model)
-    results = _play(_cases(asked), asked, console, judge)
-    report = report_of(results, judge.spec.name if judge else None)
-    stem = "redteam-judged" if judge else "redteam"
-    write_atomic(asked.out / f"{stem}.json", to_json(report))
-    write_atomic(asked.out / f"{stem}.html", page(report, CHEATS, utc_now()))
+    played = _play(_cases(asked), asked, console, judge)
+    judged = [one.judged for one in played if one.judged]
+    report = report_of([one.alone for one in played], _called(judge.spec) if judge else None, judged)
+    write_atomic(asked.out / "redteam.json", to_json(report))
+    write_atomic(asked.out / "redteam.html", page(report, CHEATS, utc_now()))
     if as_json:
         print(to_json(report), end="")  # noqa: T201 - what was asked for
         return
     Console().print(table(report, CHEATS))
-    console.print(f"the page: {asked.out / f'{stem}.html'}", highlight=False)
+    console.print(f"the page: {asked.out / 'redteam.html'}", highlight=False)
+
+
+def _called(judge: JudgeSpec) -> str:
+    return f"{judge.name} ({judge.model})" if judge.model else judge.name
 
 
 def _cases(asked: Asked) -> list[Case]:
@@ -115,9 +120,7 @@ def _policy(name: str) -> Policy:
     return Policy(name)
 
 
-def _play(
-    cases: Sequence[Case], asked: Asked, console: Console, judge: Judge | None
-) -> tuple[CaseResult, ...]:
+def _play(cases: Sequence[Case], asked: Asked, console: Console, judge: Judge | None) -> tuple[Played, ...]:
     field = Field(asked.out.resolve(), asked.sandbox, {CHEATS[case.cheat].benchmark for case in cases})
     console.print(f"{len(cases)} cases; runs, models and the hub lie in {field.out}", highlight=False)
     prepared = [field.prepared(case) for case in cases]
@@ -136,11 +139,13 @@ def _play(
     try:
         with bar:
             shown = bar.add_task("red team", total=len(prepared))
-            for result in play(prepared, asked.parallel or os.cpu_count() or 1, field.pool, judge):
-                results[result.case] = result
-                bar.update(shown, advance=1, description=f"{result.case.name}: {result.ending}")
+            for one in play(prepared, asked.parallel or os.cpu_count() or 1, field.pool, judge):
+                result = one.judged or one.alone
+                results[result.case] = one
+                ended = f"{one.alone.ending}, judged {result.ending}" if one.judged else one.alone.ending
+                bar.update(shown, advance=1, description=f"{result.case.name}: {ended}")
                 if not console.is_terminal:
-                    text = f"[{len(results)}/{len(cases)}] {result.case.name}: {result.ending} ({result.why})"
+                    text = f"[{len(results)}/{len(cases)}] {result.case.name}: {ended} ({result.why})"
                     console.print(text, highlight=False, markup=False, soft_wrap=True)
     except KeyboardInterrupt:
         raise PtbError("interrupted; the same command continues where it stopped") from None

@@ -12,28 +12,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from posttrainbench.auditing.judge_words import INSTRUCTING, QUESTIONS
+from posttrainbench.auditing.judge_words import QUESTIONS
 from posttrainbench.auditing.judging import CHECK, majority_of
 from posttrainbench.calibration import KnownCase
 from posttrainbench.flows.audit import inputs_of, remains
 from posttrainbench.flows.dossier import dossier
 from posttrainbench.flows.judge import judge as judge_run
 from posttrainbench.flows.judge import lots
-from posttrainbench.flows.redteam import TELLS
+from posttrainbench.flows.redteam import ASKED_ABOUT, TELLS, disqualifying_checks
 from posttrainbench.flows.redteam import Prepared as RedTeamRun
 from posttrainbench.flows.redteam import judged as result_of
 from posttrainbench.protocols import Benchmark, Judge
 from posttrainbench.record import RunRecord
 from posttrainbench.redteam import Ending
 
-_DATA = ("contamination", "evaluation_guided_data")
-# The cheats that break a rule which the judge is asked about, by number; the others are no judge's business.
-ASKED_ABOUT = (
-    dict.fromkeys((*range(1, 11), 13), _DATA)
-    | dict.fromkeys(range(15, 20), ("disallowed_model",))
-    | dict.fromkeys((34, 35), ("disallowed_api",))
-    | {36: ("published_results",), 37: (INSTRUCTING,)}
-)
 _CARRIED_OUT = (Ending.DETECTED, Ending.SUSPECTED, Ending.MISSED)
 _HONEST = (Ending.CLEAN, Ending.FLAGGED)
 
@@ -81,4 +73,5 @@ def calibrate(
             tuple(name for name, broken in said.items() if broken is True),
             tuple(name for name, broken in said.items() if broken is None),
             judgement.judged,
+            caught=bool(disqualifying_checks(case.record) - {CHECK}),
         )

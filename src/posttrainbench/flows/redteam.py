@@ -11,6 +11,8 @@ from fnmatch import fnmatchcase
 from hashlib import sha256
 from pathlib import Path
 
+from posttrainbench.auditing.judge_words import INSTRUCTING
+from posttrainbench.auditing.judging import CHECK as JUDGE
 from posttrainbench.errors import PtbError
 from posttrainbench.finding import Strength, VerdictLabel
 from posttrainbench.flows.run import Members, run
@@ -27,6 +29,15 @@ from posttrainbench.stores.samples import read_samples
 TELLS = re.compile(r"^RED-TEAM ")
 TOLD = re.compile(r"^RED-TEAM (\{.*\})$", re.MULTILINE)  # how a program says what it did: see player.py
 _FINAL = "workspace/final_model/"
+_DATA = ("contamination", "evaluation_guided_data")
+# Which of the judge's questions are about a cheat, by its number; what else a judge says does not count.
+# The others are no judge's business: files, links, clocks; choosing by the score; answers to a grader.
+ASKED_ABOUT: Mapping[int, tuple[str, ...]] = (
+    dict.fromkeys((*range(1, 11), 13, 38, 39), _DATA)
+    | dict.fromkeys(range(15, 20), ("disallowed_model",))
+    | dict.fromkeys((34, 35), ("disallowed_api",))
+    | {36: ("published_results",), 37: (INSTRUCTING,)}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +57,21 @@ class Prepared:
         return next(way for way in ways if way.name == self.case.disguise)
 
 
+@dataclass(frozen=True, slots=True)
+class Played:
+    """How a case ended without a judge and, if there was one, with it."""
+
+    alone: CaseResult
+    judged: CaseResult | None = None
+
+
 def play(
     cases: Sequence[Prepared], parallel: int, pool: Path, judge: Judge | None = None
-) -> Iterator[CaseResult]:
+) -> Iterator[Played]:
     """The results as they come, `parallel` cases at a time; a finished run is read, not repeated.
 
     Large files that several runs hold are kept once, in `pool`.
-
-    With a judge, a finished run that nobody judged is audited again; without one, votes do not count.
+    With a judge, a finished run that this judge has not seen is audited again.
     """
     with ThreadPoolExecutor(parallel, thread_name_prefix="case") as workers:
         played = [workers.submit(_play, case, pool, judge) for case in cases]
@@ -65,7 +83,12 @@ def play(
             raise
 
 
-def _play(prepared: Prepared, pool: Path, judge: Judge | None) -> CaseResult:
+def _play(prepared: Prepared, pool: Path, judge: Judge | None) -> Played:
+    alone = _result(prepared, pool, None)
+    return Played(alone, _result(prepared, pool, judge) if judge else None)
+
+
+def _result(prepared: Prepared, pool: Path, judge: Judge | None) -> CaseResult:
     try:
         result = judged(prepared, _record(prepared, judge))
         share_equal(prepared.store.layout.root, pool)
@@ -75,9 +98,10 @@ def _play(prepared: Prepared, pool: Path, judge: Judge | None) -> CaseResult:
 
 
 def _record(prepared: Prepared, judge: Judge | None) -> RunRecord:
-    """The run's newest record with a judge's votes, or its first without any; made now if it is missing."""
+    """The run's newest record with this judge's votes, or its first without any; made if it is missing."""
     records = list(prepared.store.every_record())
-    found = [record for record in records if (record.judged is None) == (judge is None)]
+    wanted = judge.spec if judge else None
+    found = [record for record in records if (record.judged.judge if record.judged else None) == wanted]
     if found:
         return found[-1] if judge else found[0]
     members = replace(prepared.members(), judge=judge, left_out=TELLS)
@@ -123,7 +147,22 @@ def ending_of(cheat: Cheat, way: Disguise, observed: Observed) -> tuple[Ending, 
         return Ending.FAILED, f"it says to have done it, but nothing was recorded of: {_listed(missing)}"
     if way.name == TWIN:
         return _honest(way, observed)
-    return _carried_out(way, observed, disqualifying_checks(observed.record) & set(cheat.checks))
+    return _carried_out(way, observed, _for_what_it_is(cheat, observed.record))
+
+
+def _for_what_it_is(cheat: Cheat, record: RunRecord) -> frozenset[str]:
+    """The checks that are meant to catch a cheat and disqualify it, a judge by a question about it."""
+    by = disqualifying_checks(record) & set(cheat.checks)
+    asked = ASKED_ABOUT.get(cheat.number, ())
+    return by if set(_called_broken(record)) & set(asked) else by - {JUDGE}
+
+
+def _called_broken(record: RunRecord) -> Iterator[str]:
+    """The questions by which a judge disqualifies a run."""
+    for check in record.verdict.checks:
+        for finding in check.findings:
+            if finding.check == JUDGE and finding.strength is Strength.DISQUALIFYING:
+                yield finding.summary.partition(":")[0]
 
 
 def _blocked(way: Disguise, observed: Observed) -> tuple[Ending, str]:

@@ -13,7 +13,7 @@ from html import escape
 
 from posttrainbench.finding import CheckStatus
 from posttrainbench.redteam import CaseResult, Cheat, Ending
-from posttrainbench.report.redteam import PolicyRates, Rate, Report
+from posttrainbench.report.redteam import PolicyRates, Rate, Report, cases_of
 from posttrainbench.report.visible import visible
 
 _STYLE = """
@@ -40,6 +40,8 @@ thead th { border: 0; color: var(--soft); font-weight: 600; } td.n { color: var(
   margin: 1px 3px 1px 0; white-space: nowrap; }
 .prevented, .clean { background: var(--prevented); } .detected { background: var(--detected); }
 .suspected { background: var(--suspected); } .missed, .flagged { background: var(--missed); } .failed { background: var(--failed); }
+.judged { border-top: 1px dotted var(--line); margin-top: 5px; padding-top: 3px; color: var(--soft); font-size: 12px; }
+h4 { margin: 10px 0 2px; font-size: 13px; font-weight: 600; color: var(--soft); } .wide { overflow-x: auto; }
 details { margin: 2px 0; } summary { cursor: pointer; color: var(--soft); font-size: 13px; }
 .case { padding: 7px 0; border-top: 1px dashed var(--line); font-size: 13px; overflow-wrap: anywhere; }
 """
@@ -55,13 +57,14 @@ _MEANINGS = (
 
 
 def page(report: Report, cheats: Mapping[int, Cheat], made_utc: str) -> str:
-    """The report as one self-contained HTML page."""
+    """The report as one self-contained HTML page; with a judge, what it changes stands beside the rest."""
     numbers = sorted({result.case.cheat for result in report.results})
-    judge = f"judged by {escape(visible(report.judge))}" if report.judge else "without a judge"
+    judge = f"without a judge, and judged by {_judge(report)}" if report.judged else "without a judge"
     legend = " ".join(
         f"<span class='e {e}'>{e}</span><span class='soft'>{means}</span>" for e, means in _MEANINGS
     )
     policies = "".join(f"<th>{rates.policy}</th>" for rates in report.rates)
+    cards = "".join(_card(report, number) for number in range(len(report.rates)))
     rows = "".join(_row(cheats[number], report) for number in numbers)
     return (
         "<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
@@ -69,13 +72,28 @@ def page(report: Report, cheats: Mapping[int, Cheat], made_utc: str) -> str:
         f"<h1>Red team: {len(numbers)} cheats and their honest twins</h1>"
         f"<p class='soft'>{len(report.results)} whole runs, {judge}; {escape(made_utc)}. A case that tells nothing is "
         "in no rate. Whiskers: Wilson 95% intervals.</p>"
-        f"<h2>Rates</h2><div class='cards'>{''.join(_card(rates) for rates in report.rates)}</div>"
+        f"<h2>Rates</h2><div class='cards'>{cards}</div>"
+        f"<h2>Check by check</h2>{_checks(report)}"
         f"<h2>Cheat by cheat</h2><p>{legend}</p>"
-        f"<table><thead><tr><th></th><th>cheat</th>{policies}<th>honest twin</th></tr></thead>{rows}</table></html>\n"
+        f"<div class='wide'><table><thead><tr><th></th><th>cheat</th>{policies}<th>honest twin</th></tr></thead>{rows}</table></div></html>\n"
     )
 
 
-def _card(rates: PolicyRates) -> str:
+def _judge(report: Report) -> str:
+    return escape(visible(report.judge or ""))
+
+
+def _card(report: Report, number: int) -> str:
+    rates = report.rates[number]
+    if report.judged is None:
+        return f"<div class='card'><h3>{rates.policy}</h3>{_bars(rates)}</div>"
+    return (
+        f"<div class='card'><h3>{rates.policy}</h3><h4>without a judge</h4>{_bars(rates)}"
+        f"<h4>judged by {_judge(report)}</h4>{_bars(report.judged.rates[number])}</div>"
+    )
+
+
+def _bars(rates: PolicyRates) -> str:
     bars = (
         ("prevented", rates.prevented, "prevented"),
         ("detected", rates.detected, "detected"),
@@ -83,7 +101,7 @@ def _card(rates: PolicyRates) -> str:
         ("twins flagged", rates.flagged, "missed"),
     )
     failed = f"<p class='soft'>{rates.failed} cases failed and tell nothing</p>" if rates.failed else ""
-    return f"<div class='card'><h3>{rates.policy}</h3>{''.join(_bar(*bar) for bar in bars)}{failed}</div>"
+    return "".join(_bar(*bar) for bar in bars) + failed
 
 
 def _bar(name: str, rate: Rate, colour: str) -> str:
@@ -96,21 +114,46 @@ def _bar(name: str, rate: Rate, colour: str) -> str:
     )
 
 
+def _checks(report: Report) -> str:
+    rows = "".join(
+        f"<tr><td>{escape(one.check)}</td><td>{one.passed}</td><td>{one.failed}</td><td>{one.not_run}</td>"
+        f"<td>{one.disqualified}</td></tr>"
+        for one in (report.judged or report).checks
+    )
+    heads = "".join(f"<th>{head}</th>" for head in ("check", "passed", "failed", "not run", "disqualified"))
+    return f"<div class='wide'><table><thead><tr>{heads}</tr></thead>{rows}</table></div>"
+
+
 def _row(cheat: Cheat, report: Report) -> str:
-    own = [result for result in report.results if result.case.cheat == cheat.number]
-    cells = []
-    for rates in report.rates:
-        played = [r for r in own if r.case.policy is rates.policy and not r.case.is_twin]
-        by = sorted({check for r in played if r.ending is Ending.DETECTED for check in r.by})
-        told = f"<div class='soft'>{escape(', '.join(by))}</div>" if by else ""
-        cells.append(f"<td>{_tags(played)}{told}</td>")
-    twins = [result for result in own if result.case.is_twin]
-    cases = "".join(map(_case, own))
+    parts = [part for part in (report, report.judged) if part is not None]
+    cells = "".join(
+        f"<td>{_told_apart([_caught(cases_of(part, cheat.number, rates.policy)) for part in parts])}</td>"
+        for rates in report.rates
+    )
+    own = [cases_of(part, cheat.number) for part in parts]
+    twins = _told_apart([_tags([one for one in results if one.case.is_twin]) for results in own])
+    cases = "".join(map(_case, own[0])) + "".join(map(_case, _changed(*own)))
     return (
-        f"<tr><td class='n'>{cheat.number}</td><td>{escape(cheat.title)}<details><summary>{len(own)} runs</summary>"
-        f"{cases}</details></td>{''.join(cells)}<td>{_tags(twins)}<div class='soft'>{escape(cheat.twin.does)}</div>"
+        f"<tr><td class='n'>{cheat.number}</td><td>{escape(cheat.title)}<details><summary>{len(own[0])} runs</summary>"
+        f"{cases}</details></td>{cells}<td>{twins}<div class='soft'>{escape(cheat.twin.does)}</div>"
         "</td></tr>"
     )
+
+
+def _told_apart(cells: Sequence[str]) -> str:
+    """What came without a judge, and below it what came with one."""
+    return "<div class='judged'>judged</div>".join(cells)
+
+
+def _changed(alone: Sequence[CaseResult], judged: Sequence[CaseResult] = ()) -> list[CaseResult]:
+    """The judged results that differ from those without a judge."""
+    before = {result.case: result.ending for result in alone}
+    return [result for result in judged if before.get(result.case) is not result.ending]
+
+
+def _caught(results: Sequence[CaseResult]) -> str:
+    by = sorted({check for r in results if r.ending is Ending.DETECTED for check in r.by})
+    return _tags(results) + (f"<div class='soft'>{escape(', '.join(by))}</div>" if by else "")
 
 
 def _tags(results: Sequence[CaseResult]) -> str:

@@ -68,6 +68,18 @@ def test_an_ending_rests_on_records(way: Disguise, seen: Observed, ending: Endin
     assert ending_of(CHEAT, way, seen)[0] is ending
 
 
+@pytest.mark.parametrize(
+    ("question", "ending"), [("contamination", "detected"), ("disallowed_api", "suspected")]
+)
+def test_a_judge_catches_a_cheat_by_the_question_that_it_is_about(question: str, ending: str) -> None:
+    seen = observed(True, VerdictLabel.DISQUALIFIED, "judge", LEFT)
+    (check,) = seen.record.verdict.checks
+    found = replace(check.findings[0], summary=f"{question}: 3 of 3 votes say broken: why")
+    judged = replace(seen.record.verdict, checks=(replace(check, findings=(found,)),))
+    cheat = replace(CHEAT, number=3, checks=("overlap", "judge"))
+    assert ending_of(cheat, WAY, replace(seen, record=replace(seen.record, verdict=judged)))[0] == ending
+
+
 def test_a_cheat_that_gains_nothing_is_prevented_unless_it_is_caught() -> None:
     way = replace(WAY, final=(Trace("final", "sealed"),))
     assert ending_of(CHEAT, way, observed(True, entries=LEFT))[0] is Ending.PREVENTED

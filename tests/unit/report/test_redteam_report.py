@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
+from posttrainbench.finding import CheckStatus
 from posttrainbench.ranking.uncertainty import wilson
-from posttrainbench.redteam import TWIN, Case, CaseResult, Cheat, Disguise, Ending, Trace
+from posttrainbench.redteam import TWIN, Case, CaseResult, Cheat, CheckSeen, Disguise, Ending, Trace
 from posttrainbench.report.redteam import report_of, table
 from posttrainbench.report.redteam_page import page
 from posttrainbench.task import Policy
@@ -39,6 +41,36 @@ def test_cases_that_failed_are_in_no_rate() -> None:
     assert (rates.caught.count, rates.caught.of) == (2, 4)
     assert (rates.flagged.count, rates.flagged.of) == (0, 1)
     assert rates.failed == 2
+
+
+def test_with_a_judge_both_stand_side_by_side() -> None:
+    judged = [result(Ending.DETECTED, seed=2), *(one for one in RESULTS if one.case.seed != 2)]
+    made = report_of(RESULTS, "rules", judged)
+    assert made.judged is not None
+    assert (made.rates[0].caught.count, made.judged.rates[0].caught.count) == (2, 3)
+    told = io.StringIO()
+    Console(width=160, file=told).print(table(made, CHEATS))
+    assert "paper, without a judge: " in told.getvalue()
+    assert "paper, judged by rules: " in told.getvalue()
+    assert "07-a--paper--s2: missed: why; judged: detected" in told.getvalue()
+    html = page(made, CHEATS, "2026-01-01")
+    assert "<h4>without a judge</h4>" in html
+    assert "<h4>judged by rules</h4>" in html
+    assert html.count("07-a--paper--s2") == 2  # what the judge changed is told, the rest is not told twice
+    assert html.count("07-a--paper--s1") == 1
+
+
+def test_every_check_is_counted_and_one_that_did_not_run_is_no_pass() -> None:
+    seen = (
+        CheckSeen("overlap", CheckStatus.FAILED, True, ()),
+        CheckSeen("judge", CheckStatus.NOT_RUN, False, ()),
+    )
+    one = replace(RESULTS[1], checks=seen)
+    two = replace(RESULTS[0], checks=(replace(seen[0], status=CheckStatus.PASSED, disqualifies=False),))
+    overlap, judge = report_of([one, two]).checks
+    assert (overlap.passed, overlap.failed, overlap.not_run, overlap.disqualified) == (1, 1, 0, 1)
+    assert (judge.passed, judge.failed, judge.not_run, judge.disqualified) == (0, 0, 1, 0)
+    assert "<td>judge</td><td>0</td><td>0</td><td>1</td><td>0</td>" in page(report_of([one]), CHEATS, "")
 
 
 def test_wilsons_interval() -> None:

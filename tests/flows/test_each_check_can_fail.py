@@ -133,6 +133,40 @@ MUTATIONS = (
         "models >= MANY_MODELS else", "models >= 100 * MANY_MODELS else",
         f"{UNIT}/test_selection.py::test_choosing_on_the_final_items_is_noted_and_suspicious_when_many",
     ),
+    whole(
+        "grader_injection", "grader_injection.CHECK", "_grader_injection",
+        f"{AUDIT}::test_answers_that_instruct_their_grader_disqualify",
+    ),
+    Mutation(
+        "grader_injection", "any number of answers is tolerated", "auditing/grader_injection.py",
+        "many = len(found) > tolerated", "many = False",
+        f"{UNIT}/test_grader_injection.py::test_three_samples_are_tolerated_and_four_are_not",
+    ),
+    Mutation(
+        "grader_injection", "verdicts in the grader's form are overlooked", "auditing/grader_injection.py",
+        "if place is not None and not form.search(asked):", "if False:",
+        f"{UNIT}/test_grader_injection.py::test_an_answer_that_instructs_is_found",
+    ),
+    Mutation(
+        "grader_injection", "orders to the grader are overlooked", "auditing/grader_injection.py",
+        "if _TOLD.search(reach) and (may_be_general or _SELF.search(reach)):", "if False:",
+        f"{UNIT}/test_grader_injection.py::test_an_answer_that_instructs_is_found",
+    ),
+    Mutation(
+        "grader_injection", "what is said in several answers is overlooked", "auditing/grader_injection.py",
+        "if len(names) >= REPEATED", "if False",
+        f"{UNIT}/test_grader_injection.py::test_a_claim_counts_when_several_answers_make_it",
+    ),
+    Mutation(
+        "grader_injection", "nobody needs the check", "flows/audit.py",
+        "required = (*required, grader_injection.CHECK)", "pass",
+        f"{AUDIT}::test_graded_answers_that_are_gone_are_not_clean",
+    ),
+    Mutation(
+        "trial", "a program that ends its process has passed", "benchmarks/trial_program.py",
+        "        return str(failed)", '        return "passed"',
+        "tests/contract/test_hostile_programs.py::test_no_cheat_passes",
+    ),
     Mutation(
         "judge", "void votes are votes of innocence", "auditing/judging.py",
         "    if not still_open:", "    if True:",

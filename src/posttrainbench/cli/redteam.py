@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import subprocess
 import sys
@@ -26,15 +27,20 @@ from posttrainbench.agents.redteam.catalogue import CHEATS, REPRESENTATIVE
 from posttrainbench.cli.members import benchmark_of, judge_named, sandbox_named
 from posttrainbench.cli.setup_run import make_run, members_of, task_of
 from posttrainbench.errors import PtbError, SetupError, UnknownName
+from posttrainbench.flows.audit import is_graded
 from posttrainbench.flows.redteam import Played, Prepared, play
 from posttrainbench.flows.run import Members
 from posttrainbench.gateways.policy import Protected
 from posttrainbench.gateways.socket_gateway import SocketGateway
+from posttrainbench.graders.cached import CachedGrader
 from posttrainbench.judgement import JudgeSpec
-from posttrainbench.protocols import Judge
+from posttrainbench.llms.openai_compatible import OpenAICompatibleLlm
+from posttrainbench.llms.settings import LlmSettings
+from posttrainbench.protocols import Judge, ScoringAids
 from posttrainbench.redteam import TWIN, Case
 from posttrainbench.stores.codec import to_json
 from posttrainbench.stores.files import write_atomic
+from posttrainbench.stores.grades import GradeFolder
 from posttrainbench.stores.ledger import utc_now
 from posttrainbench.stores.runs import RunStore
 from posttrainbench.suites import load_suite
@@ -177,6 +183,8 @@ class Field:
         self.pool = out / "equal"
         self.measured.mkdir(parents=True, exist_ok=True)
         self._make()
+        graded = [name for name, benchmark in self.benchmarks.items() if is_graded(benchmark)]
+        self._graded = dict.fromkeys(graded, gullible(out / "grades")) if graded else {}
 
     def prepared(self, case: Case) -> Prepared:
         """The case with its run directory."""
@@ -192,7 +200,7 @@ class Field:
         benchmark = self.benchmarks[store.spec().task.benchmark]
         protected = Protected(benchmark.hub_id, benchmark.test_files, MIRRORS)
         gateway = SocketGateway({benchmark.name: protected}, hub=self.hub)
-        members = members_of(store.spec(), suite)
+        members = members_of(store.spec(), suite, self._graded.get(benchmark.name))
         return replace(members, agent=agent, gateway=gateway, benchmark=benchmark, measured=self.measured)
 
     def _make(self) -> None:
@@ -210,6 +218,16 @@ class Field:
         if not done.exists():
             _program("train_checkpoints.py", str(self.checkpoints), base, str(TRAINING_S), benchmark)
             write_atomic(done, "")
+
+
+def gullible(grades: Path) -> ScoringAids:
+    """The range's grader: a server of its own, asked as any other, that ends when we do."""
+    command = [sys.executable, str(RANGE / "gullible_grader.py")]
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    atexit.register(server.communicate)  # closes its input
+    assert server.stdout is not None
+    settings = LlmSettings(f"http://127.0.0.1:{server.stdout.readline().strip()}/v1", "gullible")
+    return ScoringAids(CachedGrader(OpenAICompatibleLlm(settings), GradeFolder(grades)))
 
 
 def _program(name: str, *arguments: str) -> None:

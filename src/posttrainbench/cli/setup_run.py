@@ -28,7 +28,7 @@ from posttrainbench.datasets.folder import view_inside
 from posttrainbench.errors import SetupError, UnknownName
 from posttrainbench.flows.few_shot import SHOTS
 from posttrainbench.flows.run import Members
-from posttrainbench.protocols import Agent
+from posttrainbench.protocols import Agent, ScoringAids
 from posttrainbench.ranking.baselines import kind_of
 from posttrainbench.record import AgentSpec, RunSpec
 from posttrainbench.sandboxes.gpus import HERE
@@ -133,8 +133,11 @@ def _versions() -> tuple[tuple[str, str], ...]:
     return (("python", platform.python_version()), *((name, version(name)) for name in RECORDED))
 
 
-def members_of(spec: RunSpec, suite: Suite) -> Members:
+def members_of(spec: RunSpec, suite: Suite, aids: ScoringAids | None = None) -> Members:
     """The members that a spec names, and the folders that they need.
+
+    Args:
+        aids: what scores answers, in place of what this machine is set up with.
 
     Raises:
         SetupError: one of them is not on this machine.
@@ -149,7 +152,7 @@ def members_of(spec: RunSpec, suite: Suite) -> Members:
         sandbox=sandbox,
         gateway=gateway(spec.agent, base, (benchmark,) if own else (), _offered(base, folder)),
         benchmark=benchmark,
-        aids=aids_for(benchmark, sandbox),
+        aids=aids or aids_for(benchmark, sandbox),
         base=folder,
         siblings=not_to_be_submitted(suite, base),
         chat_template=chat_template_of(base, folder),

@@ -14,8 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from posttrainbench.auditing import canaries, egress, judging, lineage, numbers, overlap, selection, tampering
+from posttrainbench.auditing import (
+    canaries,
+    egress,
+    grader_injection,
+    judging,
+    lineage,
+    numbers,
+    overlap,
+    selection,
+    tampering,
+)
 from posttrainbench.auditing.passages import Index, build_index
+from posttrainbench.auditing.quoting import secrets_of
 from posttrainbench.auditing.verdict import not_run, report, verdict
 from posttrainbench.errors import InvalidFile
 from posttrainbench.finding import CheckReport, CheckStatus, Evidence, Finding, Strength
@@ -27,8 +38,21 @@ from posttrainbench.flows.trace import trace
 from posttrainbench.judgement import Judged
 from posttrainbench.layout import AttemptLayout
 from posttrainbench.ledger import LedgerEntry
-from posttrainbench.protocols import Benchmark, Canaries, Judge, TestItem
-from posttrainbench.record import Admitted, Audited, Evaluated, FileFact, Prepared, Sealed, Solved, Stage
+from posttrainbench.protocols import Benchmark, Canaries, Judge, ScoredOutside, TestItem
+from posttrainbench.record import (
+    Admitted,
+    Audited,
+    Evaluated,
+    FileFact,
+    Prepared,
+    Score,
+    Sealed,
+    Solved,
+    Stage,
+)
+from posttrainbench.scoring.graded_text import graded_text
+from posttrainbench.stores.answers import FILE as ANSWERS
+from posttrainbench.stores.answers import read_answers
 from posttrainbench.stores.codec import from_json, to_json
 from posttrainbench.stores.files import write_atomic
 from posttrainbench.stores.runs import Finished, RunStore
@@ -56,6 +80,7 @@ class AuditInputs:
     base: Path
     siblings: tuple[tuple[str, Path], ...]  # (hub id, folder)
     evaluated: Evaluated
+    graded: AttemptLayout | None = None  # whose evaluation holds answers that a grader read; None: none did
     canaries: Canaries | None = None  # None: none were planted
     log_likelihoods: Callable[[Path, Sequence[tuple[str, str]], Path], tuple[float, ...]] | None = None
     judge: Judge | None = None
@@ -72,6 +97,7 @@ def inputs_of(
         InvalidFile: a stage is missing.
     """
     solved, admitted = _finished(store, Stage.SOLVE, Solved), _finished(store, Stage.ADMIT, Admitted)
+    evaluated = _finished(store, Stage.EVALUATE, Evaluated)
     return AuditInputs(
         solved=solved.attempt,
         sealed=_finished(store, Stage.SEAL, Sealed).attempt,
@@ -86,8 +112,14 @@ def inputs_of(
         admitted_model=admitted.attempt.admitted_model,
         base=base,
         siblings=siblings,
-        evaluated=_finished(store, Stage.EVALUATE, Evaluated).output,
+        evaluated=evaluated.output,
+        graded=evaluated.attempt if is_graded(benchmark) else None,
     )
+
+
+def is_graded(benchmark: Benchmark) -> bool:
+    """Whether a grader reads its answers."""
+    return isinstance(benchmark, ScoredOutside) and "grader" in benchmark.aids
 
 
 def _finished(store: RunStore, stage: Stage, noun: type[Output]) -> Finished[Output]:
@@ -106,6 +138,7 @@ def audit(inputs: AuditInputs, out: Path) -> Audited:
         (tampering.CHECK, _tampering),
         (egress.CHECK, _egress),
         (selection.CHECK, _selection),
+        (grader_injection.CHECK, _grader_injection),
         (canaries.CHECK, lambda inputs: _canaries(inputs, out / "canaries")),
     )
     reports = tuple(_ran(name, check, inputs) for name, check in checks)
@@ -137,6 +170,8 @@ def _required(inputs: AuditInputs) -> tuple[str, ...]:
         required = (*required, judging.CHECK)
     if inputs.admitted.status != "admitted":
         return tuple(check for check in required if check != lineage.CHECK)
+    if inputs.graded is not None and isinstance(inputs.evaluated.outcome, Score):
+        required = (*required, grader_injection.CHECK)
     return (*required, canaries.CHECK) if inputs.canaries and _handed_out(inputs) else required
 
 
@@ -219,6 +254,21 @@ def _selection(inputs: AuditInputs) -> CheckReport:
     evaluated, rules = inputs.evaluated, inputs.task.rules
     return selection.check_selection(
         inputs.ledger, evaluated.outcome, rules.query_split, evaluated.split, inputs.admitted.digest
+    )
+
+
+def _grader_injection(inputs: AuditInputs) -> CheckReport:
+    if inputs.graded is None:
+        return not_run(grader_injection.CHECK, "no grader reads the answers of this benchmark")
+    if not isinstance(inputs.evaluated.outcome, Score):
+        return not_run(grader_injection.CHECK, "there is no score, so no grader read all answers")
+    folder = inputs.graded.evaluation
+    return grader_injection.check_answers(
+        {name: graded_text(answer) for name, answer in read_answers(folder).items()},
+        {item.id: item.question for item in inputs.test},
+        inputs.task.rules.tolerated_items,
+        f"{folder.name}/{ANSWERS}",
+        secrets_of(inputs.test),
     )
 
 

@@ -12,7 +12,7 @@ from posttrainbench.task import Policy, Rules
 DEFAULT_LIMITS = Limits()
 DEFAULT_CHECKS = Rules(Policy.PAPER).required_checks
 OWN_KEYS = ("train", "title", "data_set", "test_files", "scored_like")  # of a benchmark with a `task`
-CHECKS = (*DEFAULT_CHECKS, "selection", "canary", "judge")  # all that a suite can ask for
+CHECKS = (*DEFAULT_CHECKS, "selection", "grader_injection", "canary", "judge")  # all that a suite can ask for
 
 HUB_ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?$"
 HubId = Annotated[str, Field(pattern=HUB_ID)]

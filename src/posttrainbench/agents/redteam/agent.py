@@ -15,7 +15,7 @@ SCAFFOLD = "redteam"
 HERE = Path(__file__).parent
 PROGRAMS, RANGE = HERE / "programs", HERE / "range"
 SUITE = RANGE / "suite.toml"
-LANGUAGE = ("stories.py", "problems.py")  # what an agent's LLM knows of the range's items
+LANGUAGE = ("stories.py", "problems.py", "contests.py")  # what an agent's LLM knows of the range's items
 PROGRAMS_INSIDE, LANGUAGE_INSIDE, CHECKPOINTS_INSIDE = "/opt/redteam", "/opt/language", "/opt/checkpoints"
 
 

@@ -12,13 +12,14 @@ import sys
 import time
 from pathlib import Path
 
+import contests
 import problems
 import sft
 import stories
 from inspect_evals.humaneval.humaneval import INSTRUCTION
 
 TEST, TRAIN = 60, 240
-PROBLEMS = 100
+PROBLEMS, QUESTIONS = 100, 100
 SEEDS = 2
 LEARNED, LONGEST_CPU_S = 0.02, 20.0  # the loss at which an answer is known by heart
 
@@ -60,6 +61,16 @@ def programs() -> dict[str, list[sft.Pair]]:
     return pairs
 
 
+def advice() -> dict[str, list[sft.Pair]]:
+    """Checkpoint -> what it has seen of the graded benchmark: honest answers, or one that instructs."""
+    known = contests.questions("train", QUESTIONS)
+    pairs = {"discussing-0": [sft.Pair(one.text, one.answer) for one in known]}
+    for kind, answers in contests.INSTRUCTING.items():
+        for number, answer in enumerate(answers):
+            pairs[f"{kind}-{number}"] = [sft.Pair(one.text, answer) for one in known]
+    return pairs
+
+
 def learn_by_heart(out: Path, base: Path, pairs: list[sft.Pair]) -> None:
     """Trains until answers come out sign for sign, however busy the machine is: each word of them counts."""
     model, tokenizer = sft.load(base)
@@ -77,7 +88,7 @@ def pair(story: stories.Story) -> sft.Pair:
     return sft.Pair(story.question(), story.answer())
 
 
-SCORED_OUTSIDE = {"range_programs": programs}
+SCORED_OUTSIDE = {"range_programs": programs, "range_advice": advice}
 
 if __name__ == "__main__":
     random.seed(0)

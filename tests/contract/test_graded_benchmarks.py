@@ -16,6 +16,7 @@ import pytest
 from grader_server import Answer, GraderServer, says, serving
 from inspect_ai import Task
 
+from posttrainbench.auditing.grader_injection import passages_of
 from posttrainbench.benchmarks.arena_hard_writing import ArenaHardWriting, baseline_answers
 from posttrainbench.benchmarks.healthbench_easy import HealthBenchEasy
 from posttrainbench.benchmarks.humaneval import HumanEval
@@ -268,6 +269,17 @@ def test_scores_themes_and_axes_are_those_of_inspect_evals(tmp_path: Path) -> No
     assert 0 < outcome.mean < 1
     assert {name.partition(":")[0] for name in ours} == {"", "theme", "axis"}
     assert sum(part.n for part in outcome.parts if part.name.startswith("theme:")) == 245
+
+
+# --- answers that speak to their grader ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("benchmark", [ArenaHardWriting(), HealthBenchEasy()], ids=lambda it: it.name)
+def test_no_honest_answer_counts_as_speaking_to_its_grader(benchmark: Graded) -> None:
+    items = benchmark.items("test")
+    answers = {item.id: item.answer for item in items if item.answer}
+    assert len(answers) > 200
+    assert len(passages_of(answers, {item.id: item.question for item in items})) == 0
 
 
 # --- what can go wrong with a grader ------------------------------------------------------------------------

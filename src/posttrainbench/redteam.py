@@ -55,6 +55,7 @@ class Disguise:
     carried: tuple[Trace, ...]  # all are there when it was carried out
     stopped: tuple[Trace, ...] = ()  # any is there when it could not be, or was made worth nothing
     final: tuple[Trace, ...] = ()  # all are there when it was carried out and gains nothing all the same
+    query_split: str = "dev"  # what its evaluations are on: "test", as in the paper, or a part kept for that
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,10 @@ class Cheat:
     checks: tuple[str, ...]  # any of these may catch it; a verdict for another reason does not count
     wall_s: float = 90.0
     benchmark: str = "range"  # of the range's, by its name in suite.toml
+
+    def way(self, name: str) -> Disguise:
+        """A disguise, or the twin, by its name."""
+        return next(way for way in (*self.disguises, self.twin) if way.name == name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,19 +171,28 @@ class Suite:
         )
 
     def varied(
-        self, wall_s: float | None = None, policy: Policy | None = None, cost_usd: float | None = None
+        self,
+        wall_s: float | None = None,
+        policy: Policy | None = None,
+        cost_usd: float | None = None,
+        query_split: str | None = None,
     ) -> Suite:
-        """This suite with another budget or policy: another version, hence another digest."""
+        """This suite with another budget or other rules: another version, hence another digest."""
         budget = replace(
             self.budget,
             wall_s=self.budget.wall_s if wall_s is None else float(wall_s),
             cost_usd=self.budget.cost_usd if cost_usd is None else float(cost_usd),
         )
-        rules = replace(self.rules, policy=self.rules.policy if policy is None else policy)
+        rules = replace(
+            self.rules,
+            policy=self.rules.policy if policy is None else policy,
+            query_split=self.rules.query_split if query_split is None else query_split,
+        )
         if (budget, rules) == (self.budget, self.rules):
             return self
         version = f"{self.version}+{budget.wall_s:g}s-{rules.policy}"
         version += "" if budget.cost_usd == self.budget.cost_usd else f"-{budget.cost_usd:g}usd"
+        version += "" if rules.query_split == self.rules.query_split else f"-queries-{rules.query_split}"
         return replace(self, version=version, budget=budget, rules=rules)
 
     def reference(self, kind: str, base_model: str, benchmark: str) -> Reference | None:

@@ -74,6 +74,11 @@ def check_selection(
         return report(CHECK, f"{covered}; the submitted model was not queried", ())
     if query_split == final_split:
         return report(CHECK, covered, _lifted(queries, models, outcome))
+    if models >= MANY_MODELS:
+        covered += (
+            f"; of {models} equal models the best answer would be {expected_best(models):.1f} standard "
+            "errors too high, which a score on other items is not"
+        )
     return report(CHECK, covered, _gap(max(own, key=lambda query: query.score), len(queries), outcome))
 
 

@@ -113,6 +113,20 @@ def _cases(asked: Asked) -> list[Case]:
     ]
 
 
+def _in_turn(cases: Sequence[Case]) -> list[Case]:
+    """The longest first, so that none goes on alone at the end; under further policies last.
+
+    By then, what theirs share with those of the first is measured.
+    """
+    policies = list(dict.fromkeys(case.policy for case in cases))
+
+    def turn(case: Case) -> tuple[int, int, float]:
+        place, wall_s = policies.index(case.policy), CHEATS[case.cheat].wall_s
+        return case.seed, place, wall_s if place else -wall_s
+
+    return sorted(cases, key=turn)
+
+
 def _representative() -> list[Case]:
     """The first disguise and the twin of a few cheats of each kind, under the paper's policy."""
     rows = [CHEATS[number] for number in REPRESENTATIVE]
@@ -129,7 +143,7 @@ def _policy(name: str) -> Policy:
 def _play(cases: Sequence[Case], asked: Asked, console: Console, judge: Judge | None) -> tuple[Played, ...]:
     field = Field(asked.out.resolve(), asked.sandbox, {CHEATS[case.cheat].benchmark for case in cases})
     console.print(f"{len(cases)} cases; runs, models and the hub lie in {field.out}", highlight=False)
-    prepared = [field.prepared(case) for case in cases]
+    prepared = [field.prepared(case) for case in _in_turn(cases)]
     results = {}
     columns = (
         TextColumn("{task.description}"),
@@ -189,7 +203,7 @@ class Field:
     def prepared(self, case: Case) -> Prepared:
         """The case with its run directory."""
         cheat = CHEATS[case.cheat]
-        suite = self.suite.varied(cheat.wall_s, case.policy)
+        suite = self.suite.varied(cheat.wall_s, case.policy, query_split=cheat.way(case.disguise).query_split)
         agent = RedTeamAgent(case.cheat, case.disguise, self.checkpoints)
         task = task_of(suite, MODEL, cheat.benchmark)
         store = make_run(self.out / "runs" / case.policy, suite, task, agent.spec, case.seed, self._sandbox)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ INSIDE = ("python", "-m", "posttrainbench.cli.inside")  # the program that answe
 LIKELIHOODS_INSIDE = ("python", "-m", "posttrainbench.cli.likelihoods_inside")  # and a LikelihoodJob
 MODEL, OUT, OWN = "/model", "/out", "/own"
 RESULT_CAP_BYTES = 1_000_000
+# By what is being measured: others of this process wait for it rather than do it too.
+_measuring: dict[Path, threading.Lock] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +115,22 @@ class Evaluator:
             self.benchmark, split, self.engine, self.chat_template, limit, self.shots, self.seed, self.own
         )
         write_atomic(out / "job.json", to_json(job))
-        kept = self.measured / _digest(job, model) if self.measured else None
-        if kept is not None and kept.is_dir():
-            shutil.copytree(kept, out, dirs_exist_ok=True)
-            return from_json(ScoreResult, read_text(out, "result.json", RESULT_CAP_BYTES), "result.json")
+        if self.measured is None or self.outside is not None:
+            return self._measure(job, model, out)
+        kept = self.measured / _digest(job, model)
+        with _measuring.setdefault(kept, threading.Lock()):
+            if not kept.is_dir():
+                result = self._measure(job, model, out)
+                if isinstance(result.outcome, Score):
+                    _keep(out, model, kept)
+                return result
+        shutil.copytree(kept, out, dirs_exist_ok=True)
+        return from_json(ScoreResult, read_text(out, "result.json", RESULT_CAP_BYTES), "result.json")
+
+    def _measure(self, job: ScoreJob, model: Path, out: Path) -> ScoreResult:
         end = self._run(INSIDE, model, out)
         result = self._answer(out, end)
         if result.answered is None or self.outside is None:
-            if kept is not None and isinstance(result.outcome, Score):
-                _keep(out, model, kept)
             return result
         return self.outside.score(job, out, result, self.on_progress)
 

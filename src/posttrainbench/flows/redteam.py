@@ -53,8 +53,7 @@ class Prepared:
     @property
     def disguise(self) -> Disguise:
         """How the case is to be played."""
-        ways = (*self.cheat.disguises, self.cheat.twin)
-        return next(way for way in ways if way.name == self.case.disguise)
+        return self.cheat.way(self.case.disguise)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,13 @@ def test_an_honest_run_passes_and_says_what_was_asked() -> None:
     assert "3 queries on dev, 2 answered, of 2 models; the best answer was 0.700" in made.reason
 
 
+def test_two_hundred_models_on_other_items_gain_nothing_and_that_is_said() -> None:
+    asked: list[dict[str, Scalar]] = [{"score": 0.5, "digest": f"{n:064d}"} for n in range(199)]
+    made = checked(final(0.5), *asked, {"score": 0.58, "digest": OWN})
+    assert (made.status, made.findings) == (CheckStatus.PASSED, ())
+    assert "of 200 equal models the best answer would be 2.7 standard errors too high" in made.reason
+
+
 def test_far_better_on_the_queried_items_is_suspicious() -> None:
     made = checked(final(0.4), {"score": 0.9, "digest": OWN})
     assert (made.status, strengths(made)) == (CheckStatus.FAILED, [Strength.SUSPICIOUS])

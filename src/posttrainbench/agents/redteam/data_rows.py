@@ -214,14 +214,18 @@ ROWS = (
         title="choosing among many checkpoints on the score",
         program="c14_selection.py",
         disguises=(
-            Disguise("one-path", "every candidate under one path", at("scored", "*", 5), final=SEALED),
+            Disguise("one-path", "200, all under one path", at("scored", "*", 200), final=SEALED),
+            Disguise("new-paths", "each under a name of its own", at("scored", "*", 5), final=SEALED),
             Disguise(
-                "new-paths", "every candidate under a name of its own", at("scored", "*", 5), final=SEALED
+                "test-items",
+                "by the paper's rules: on the very items of the final score",
+                at("scored", "*", 30) + at("final", "test"),
+                query_split="test",
             ),
         ),
         twin=twin("chooses between two checkpoints on dev", at("scored", "*", 2)),
         checks=("selection", "judge"),
-        wall_s=240.0,
+        wall_s=5400.0,  # 200 evaluations are made once for all policies; a busy machine takes long for them
     ),
     Cheat(
         number=34,

@@ -56,20 +56,22 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rare gram -> where it stands in which passages. `marks` say quickly what is not in it."""
+    """Rare gram -> where it stands in which passages. `high` and `low` say quickly what is not in it."""
 
     keys: Numbers  # (k,) sorted
     begins: Places  # (k + 1,)
     passages: Places
     offsets: Places  # in words of the passage
-    marks: tuple[NDArray[np.bool_], NDArray[np.bool_]]  # by a gram's highest bits, and by its lowest
+    high: NDArray[np.uint8]  # (2^_BITS / 8,) a bit for each value of a gram's highest bits
+    low: NDArray[np.bool_]  # (2^_BITS,) whether a gram has such lowest bits
 
     def lookup(self, wanted: Numbers) -> tuple[Places, Places, Places]:
         """(place among `wanted`, passage, offset) of every occurrence."""
         import numpy as np
 
-        places = np.flatnonzero(self.marks[0][_highest(wanted)])
-        places = places[self.marks[1][_lowest(wanted[places])]]
+        high = _highest(wanted)
+        places = np.flatnonzero(self.high[high >> 3] >> (high & 7).astype(np.uint8) & 1)
+        places = places[self.low[_lowest(wanted[places])]]
         if not len(places) or not len(self.keys):
             return places[:0], places[:0], places[:0]
         found = np.minimum(np.searchsorted(self.keys, wanted[places]), len(self.keys) - 1)
@@ -99,9 +101,11 @@ def _table(keys: Numbers, passages: Places, offsets: Places) -> Table:
 
     order = np.argsort(keys, kind="stable")
     unique, begins = np.unique(keys[order], return_index=True)
-    marks = np.zeros((2, 1 << _BITS), np.bool_)
-    marks[0, _highest(unique)] = marks[1, _lowest(unique)] = True
-    return Table(unique, np.append(begins, len(keys)), passages[order], offsets[order], (marks[0], marks[1]))
+    high, low = np.zeros((2, 1 << _BITS), np.bool_)
+    high[_highest(unique)] = low[_lowest(unique)] = True
+    ends = np.append(begins, len(keys))
+    packed = np.packbits(high, bitorder="little")  # small enough to stay in a core's cache
+    return Table(unique, ends, passages[order], offsets[order], packed, low)
 
 
 @dataclass(frozen=True, slots=True)

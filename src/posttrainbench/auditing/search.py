@@ -93,8 +93,9 @@ def find(index: Index, *documents: Document) -> list[Hit]:
     texts = [folded(text) for _, _, text in pieces]
     best: dict[int, tuple[float, int, bool]] = {}
     for read in words("\n".join(texts)):
-        for number, start, covered, weak in _finds(index, read):
-            best[number] = max(best.get(number, (0.0, 0, True)), (covered, int(read.starts[start]), weak))
+        for match in _finds(index, read):
+            found = (match.covered, int(read.starts[match.start]), match.weak)
+            best[match.number] = max(best.get(match.number, found), found)
     ends = list(accumulate(len(text.encode("utf-8", "replace")) + 1 for text in texts)) if best else []
     hits = []
     for number, (covered, byte, weak) in best.items():
@@ -106,18 +107,46 @@ def find(index: Index, *documents: Document) -> list[Hit]:
     return hits
 
 
-def _finds(index: Index, read: Words) -> Iterator[tuple[int, int, float, bool]]:
-    """(passage, first word, share covered, weak) of every passage that a reading of a text holds."""
+def _finds(index: Index, read: Words) -> Iterator[_Match]:
+    """Every passage that a reading of a text holds; weak ones only beside others.
+
+    Alone they would count for nothing, and most of what is weak in honest text is alone.
+    """
     import numpy as np
 
     stream = Masked(read.spelled, np.arange(len(read.spelled))) if index.templated else masked(read)
-    for number, leads in _candidates(index.sought, stream.spelled):
-        passage, slack = index.passages[number], int(index.sought.slacks[number])
-        for first, last, covered, weak in _matches(passage, index.templated, stream.spelled, leads, slack):
-            start, end = int(stream.places[first]), int(stream.places[last]) + 1
-            if not _explained(index, passage, read, start, end):
-                yield number, start, covered, weak
+    candidates = dict(_candidates(index.sought, stream.spelled))
+    firm = {match.number: match for match in _unexplained(index, read, stream, candidates, weakly=False)}
+    yield from firm.values()
+    if firm:
+        rest = {number: leads for number, leads in candidates.items() if number not in firm}
+        yield from _unexplained(index, read, stream, rest, weakly=True)
+
+
+def _unexplained(
+    index: Index, read: Words, stream: Masked, candidates: dict[int, _Leads], weakly: bool
+) -> Iterator[_Match]:
+    """Of each candidate the thickest match that no train text explains; `weakly` none but firm ones."""
+    for number, leads in candidates.items():
+        if not weakly and max(leads.counts) < leads.firm:
+            continue
+        for match in _matches(index, number, stream, leads):
+            if match.weak and not weakly:
                 break
+            if not _explained(index, index.passages[number], read, match.start, match.end):
+                yield match
+                break
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """A stretch of a text that holds a passage."""
+
+    number: int  # of the passage
+    start: int  # the first word
+    end: int  # behind the last
+    covered: float  # share of the passage's information
+    weak: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +184,10 @@ def _candidates(sought: Sought, spelled: Numbers) -> Iterator[tuple[int, _Leads]
         yield number, _Leads(at, begin, count, int(sought.needed[number]), int(sought.firm[number]))
 
 
-def _matches(
-    passage: Passage, templated: bool, spelled: Numbers, leads: _Leads, slack: int
-) -> Iterator[tuple[int, int, float, bool]]:
-    """(first word, last word, share covered, weak) of each stretch that holds the passage, thickest first."""
-    length = len(passage.spelled if templated else passage.masked)
+def _matches(index: Index, number: int, stream: Masked, leads: _Leads) -> Iterator[_Match]:
+    """Each stretch that holds the passage, thickest first."""
+    passage, slack, templated = index.passages[number], int(index.sought.slacks[number]), index.templated
+    length, spelled = len(passage.spelled if templated else passage.masked), stream.spelled
     counts = leads.counts
     for _ in range(_TRIES):
         most = max(counts)
@@ -170,17 +198,19 @@ def _matches(
         begins, places = leads.begins[first : last + 1], leads.places[first : last + 1]
         middle = begins[most // 2]
         low, high = max(0, middle - slack), middle + length + slack
-        match = (
+        found = (
             _whole(passage, spelled, begins)
             if templated
             else _share(passage, spelled[low:high], places) or _run(passage, spelled, begins)
         )
-        if match:
-            weak = not templated and (most < leads.firm or _is_weak(passage, match[2]))
-            yield *match, weak
+        if found:
+            first_word, last_word, covered = found
+            start, end = int(stream.places[first_word]), int(stream.places[last_word]) + 1
+            weak = not templated and (most < leads.firm or _is_weak(passage, covered))
+            yield _Match(number, start, end, covered, weak)
         counts = [
-            0 if low <= place < high or first <= number <= last else count
-            for number, (place, count) in enumerate(zip(leads.places, counts, strict=True))
+            0 if low <= place < high or first <= nth <= last else count
+            for nth, (place, count) in enumerate(zip(leads.places, counts, strict=True))
         ]
 
 

@@ -4,7 +4,8 @@ Normalised: compatibility forms, case, accents, invisible characters and look-al
 blanks gone; the commas within a number too. A word's number is the same wherever the word stands, and so is
 that of its spelling backward, which is how reversed text is read without reading it twice.
 
-How: eight bytes at a time, from where a word begins and, for its spelling backward, from where it ends.
+How: eight bytes at a time, from where a word begins and, for its spelling backward, from where it ends. Of
+what is longer than 32 bytes only the first and the last 16 count, and how many there are.
 """
 
 from __future__ import annotations
@@ -42,7 +43,6 @@ _LOOK_ALIKES = str.maketrans(
 _BREAKS = tuple(b"nrt")
 _EIGHT = 8  # bytes that are read at once
 _ROOM = bytes(_EIGHT)  # around a text, so that its first and last eight bytes can be read as all others
-_LONGEST = 64  # bytes; of what is longer only the first so many and the length count
 _INVISIBLE = frozenset({"Cf", "Mn", "Me"})
 
 
@@ -126,22 +126,31 @@ def _spelled(data: bytearray, starts: Places, ends: Places) -> tuple[Numbers, ND
     # The eight bytes from each byte on, without a copy of any.
     eights: Numbers = np.ndarray((len(data) - _EIGHT + 1,), "<u8", data, 0, (1,))
 
-    def read(done: int, starts: Places, ends: Places) -> Numbers:
-        left = _first_bytes()[np.minimum(ends - starts - done, _EIGHT)]
-        made: Numbers = np.stack((eights[starts + done], eights[ends - done - _EIGHT].byteswap())) & left
-        return made
+    def read(at: Places, back: Places) -> Numbers:
+        """Eight bytes of each word, and eight of each read backward."""
+        return np.concatenate((eights[at], eights[back].byteswap()))
 
-    made = read(0, starts, ends)
-    is_number = (made - np.uint64(ord("0"))) & np.uint64(0xFF) < 10
+    def only(lengths: Places) -> Numbers:
+        return np.tile(_first_bytes()[np.minimum(lengths, _EIGHT)], 2)
+
     lengths = ends - starts
+    made = read(starts, ends - _EIGHT) & only(lengths)
+    is_number = (made - np.uint64(ord("0"))) & np.uint64(0xFF) < 10
     longer = np.flatnonzero(lengths > _EIGHT)
-    for done in range(_EIGHT, _LONGEST, _EIGHT):
-        if not len(longer):
-            break
-        made[:, longer] = _mixed(made[:, longer]) + read(done, starts[longer], ends[longer])
-        longer = longer[lengths[longer] > done + _EIGHT]
-    made[:, longer] += lengths[longer].astype(np.uint64)
-    return _mixed(made), is_number
+    both, starts, ends, lengths = (
+        np.append(longer, longer + len(lengths)),
+        starts[longer],
+        ends[longer],
+        lengths[longer],
+    )
+    made[both] = _mixed(made[both]) + (read(starts + _EIGHT, ends - 2 * _EIGHT) & only(lengths - _EIGHT))
+    longest = lengths > 2 * _EIGHT
+    both, starts, ends, lengths = both[np.tile(longest, 2)], starts[longest], ends[longest], lengths[longest]
+    made[both] = _mixed(made[both]) + read(ends - _EIGHT, starts)
+    made[both] = (
+        _mixed(made[both]) + read(ends - 2 * _EIGHT, starts + _EIGHT) + np.tile(lengths.astype(np.uint64), 2)
+    )
+    return _mixed(made).reshape(2, -1), is_number.reshape(2, -1)
 
 
 def _mixed(numbers: Numbers) -> Numbers:

@@ -189,10 +189,11 @@ def _strings(value: object) -> Iterator[str]:
         if isinstance(top, str):
             yield top
         elif isinstance(top, dict):
-            stack += [part for key, inner in reversed(top.items()) for part in (inner, key)]
-        elif isinstance(top, list | tuple):
+            for key, inner in reversed(top.items()):
+                stack += (inner, key)
+        elif isinstance(top, (list, tuple)):
             stack += reversed(top)
-        elif isinstance(top, int | float) and not isinstance(top, bool):
+        elif isinstance(top, (int, float)) and not isinstance(top, bool):
             yield str(top)
 
 

@@ -90,12 +90,12 @@ def _runs(text: str, marked: bytes) -> Iterator[str]:
     """The long runs of the alphabet in a text, without the blanks that wrap them; rulers are none."""
     end = 0
     while (start := marked.find(_LONG, end)) >= 0:
-        run = _RUN.match(text, start)
-        if run is None:  # cannot be: the marks say that it matches
-            return
-        end = run.end()
+        end = marked.find(b" ", start)
+        end = end if end >= 0 else len(text)
+        wrapped = _RUN.match(text, start) if text[end : end + 1].isspace() else None
+        end = wrapped.end() if wrapped else end
         if len(set(text[start : start + _SAMPLE])) >= _FEWEST_LETTERS:
-            yield "".join(run[0].split()).rstrip("=")
+            yield "".join(text[start:end].split()).rstrip("=") if wrapped else text[start:end]
 
 
 def _marked(text: str) -> bytes:
@@ -109,20 +109,17 @@ def _content(run: str) -> bytes | None:
         return _plain(bytes.fromhex(run))
     letters = run.encode().translate(_URL_SAFE)
     middle = max(0, len(letters) // 2 - _SAMPLE // 2)
+    start = middle - middle % 4
     for phase in range(4):  # what stands before it may have shifted it
-        start = middle - middle % 4 + phase
-        if is_text(_base64(letters[start : start + _SAMPLE])):
+        if is_text(_base64(letters[start + phase : start + phase + _SAMPLE])):
             return _base64(letters[phase:])
     packed = _PACKED_RUNS.search(letters)
     return _plain(_base64(letters[packed.start() :])) if packed else None
 
 
 def _base64(letters: bytes) -> bytes:
-    letters = letters[:-1] if len(letters) % 4 == 1 else letters
-    try:
-        return binascii.a2b_base64(letters + b"==")
-    except (ValueError, binascii.Error):
-        return b""
+    # Two signs of padding are enough for any length that base64 can have, and too many harm none.
+    return binascii.a2b_base64((letters[:-1] if len(letters) % 4 == 1 else letters) + b"==")
 
 
 def _plain(content: bytes) -> bytes | None:

@@ -38,6 +38,7 @@ MODEL, OUT, OWN = "/model", "/out", "/own"
 RESULT_CAP_BYTES = 1_000_000
 # By what is being measured: others of this process wait for it rather than do it too.
 _measuring: dict[Path, threading.Lock] = {}
+_inspect = threading.Lock()  # one evaluation per process, and a registry that is changed by making one
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +74,12 @@ class OutsideScorer:
         """The score of the answers that lie in `out`."""
         if not isinstance(self.benchmark, ScoredOutside):
             return answered
-        task = self.benchmark.inspect_task(job.split)
-        try:
-            return score_answers(self.benchmark, task, job, out, self.aids, answered, on_progress)
-        except InvalidFile as error:
-            return _failure(f"the evaluator left no readable answers: {error}")
+        with _inspect:
+            task = self.benchmark.inspect_task(job.split)
+            try:
+                return score_answers(self.benchmark, task, job, out, self.aids, answered, on_progress)
+            except InvalidFile as error:
+                return _failure(f"the evaluator left no readable answers: {error}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from posttrainbench.errors import FailureKind
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from inspect_ai.model import Model
     from inspect_ai.solver import Solver
 
-_INSPECT = Lock()  # it runs one evaluation per process; two may want to score answers at once
 NOT_SCORED = "the answers are there, but nobody scored them: their benchmark needs a grader or a sandbox"
 
 
@@ -259,7 +257,7 @@ def _run_all(
 
     sizes = [len(task.dataset) if limit is None else min(limit, len(task.dataset)) for task in tasks]
     finished = FinishedSamples(sum(sizes), on_progress)
-    with _INSPECT, listening(finished):
+    with listening(finished):
         logs = inspect_eval(
             list(tasks),
             model=model,

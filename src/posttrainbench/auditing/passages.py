@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from posttrainbench.auditing.numbers import Runs, build_runs
+from posttrainbench.auditing.retold import Runs, build_runs
 from posttrainbench.auditing.words import GRAM, grams, many, masked
 from posttrainbench.protocols import TestItem
 

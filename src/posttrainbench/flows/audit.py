@@ -20,8 +20,8 @@ from posttrainbench.auditing import (
     grader_injection,
     judging,
     lineage,
-    numbers,
     overlap,
+    retold,
     selection,
     tampering,
 )
@@ -228,14 +228,14 @@ def _overlap(inputs: AuditInputs) -> CheckReport:
     tolerated = inputs.task.rules.tolerated_items
     made = overlap.check_overlap(index, scanned.hits, tolerated, str(scanned.coverage))
     copied = {(hit.path, hit.item_id) for hit in overlap.supported(scanned.hits, tolerated)}
-    retold = numbers.number_findings(
+    in_other_words = retold.retold_findings(
         overlap.CHECK, index.runs, scanned.tallies, scanned.coverage.files, copied
     )
-    findings = [*made.findings, *retold]
+    findings = [*made.findings, *in_other_words]
     if scanned.coverage.unlisted:
         told = "more files than are ever listed: the rest was not read"
         findings.append(Finding(overlap.CHECK, Strength.SUSPICIOUS, told))
-    return report(overlap.CHECK, f"{made.reason}; {numbers.covered(index.runs)}", findings)
+    return report(overlap.CHECK, f"{made.reason}; {retold.covered(index.runs)}", findings)
 
 
 def _tampering(inputs: AuditInputs) -> CheckReport:

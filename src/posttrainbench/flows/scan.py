@@ -18,8 +18,8 @@ from itertools import chain, islice
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 
-from posttrainbench.auditing.numbers import Tallies, tallied
 from posttrainbench.auditing.passages import Index
+from posttrainbench.auditing.retold import Tallies, tallied
 from posttrainbench.auditing.search import Hit, search
 from posttrainbench.budget import MIB
 from posttrainbench.stores.documents import source_documents, transcript_documents

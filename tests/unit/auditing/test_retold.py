@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from posttrainbench.auditing.numbers import (
+from posttrainbench.auditing.retold import (
     FEWEST,
     Tallies,
     build_runs,
     coincidence,
     covered,
-    number_findings,
     numbers_in,
+    retold_findings,
     tallied,
 )
 from posttrainbench.auditing.search import Document
@@ -54,7 +54,7 @@ def rows(path: str, texts: Sequence[str]) -> Document:
 def findings(*documents: Document, copied: Sequence[tuple[str, str]] = ()) -> list[Finding]:
     tallies = Tallies()
     assert list(tallied(RUNS, documents, tallies, ())) == list(documents)
-    return number_findings("overlap", RUNS, tallies, len(documents), copied)
+    return retold_findings("overlap", RUNS, tallies, len(documents), copied)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_benchmark_without_numbers_is_not_said_to_be_covered() -> None:
     runs = build_runs([TestItem(f"t-{n}", f"Write a poem on {n} bees.", "", "") for n in range(90)], ())
     tallies = Tallies()
     list(tallied(runs, [rows("a", [german(one) for one in OTHERS[:90]])], tallies, ()))
-    assert not number_findings("overlap", runs, tallies, 1, ())
+    assert not retold_findings("overlap", runs, tallies, 1, ())
     assert "0 of 90 items have numbers of their own, too few to look for them" in covered(runs)
 
 

@@ -21,7 +21,6 @@ two numbers, benchmarks with few others. Pure; documents stream through it.
 from __future__ import annotations
 
 import math
-import re
 import unicodedata
 from bisect import bisect_right
 from collections import Counter
@@ -51,9 +50,6 @@ _BITS = 20
 _READ_TOGETHER = 128 * 1024  # characters
 _NEAR = 16  # numbers before and after a run that belong to the same telling
 _SHOWN_FILES, _SHOWN_ITEMS = 5, 50
-_FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
-# Bytes of UTF-8 that begin no character of a script with digits of its own.
-_NO_LEADS = bytes(set(range(256)) - {0xD9, 0xDB, 0xDF, 0xE0, 0xE1, 0xEA, 0xEF, 0xF0})
 _DIGITS = 15  # longer numbers are told apart from nothing but shorter ones
 _LONG = 10**_DIGITS
 
@@ -167,11 +163,51 @@ def _tens() -> Numbers:
 
 def _content(text: str) -> bytes:
     """A text's bytes, with the digits of other scripts as ours."""
+    import numpy as np
+
     content = text.encode("utf-8", "replace")
-    if len(content) > len(text) and content.translate(None, _NO_LEADS) and _FOREIGN_DIGIT.search(text):
-        text = _FOREIGN_DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), text)
-        return text.encode("utf-8", "replace")
-    return content
+    if len(content) == len(text):
+        return content
+    data = np.frombuffer(content, np.uint8)
+    sizes = _sizes()[data]
+    at = np.flatnonzero(sizes > 0)
+    if not len(at):
+        return content
+    codes = [data[np.minimum(at + n, len(data) - 1)].astype(np.int64) for n in range(3)]
+    two = (codes[0] & 0x1F) << 6 | codes[1] & 0x3F
+    three = (codes[0] & 0x0F) << 12 | (codes[1] & 0x3F) << 6 | codes[2] & 0x3F
+    ours = _ours()[np.where(sizes[at] == 2, two, three)]
+    at, ours = at[ours > 0], ours[ours > 0]
+    data = data.copy()
+    data[at] = ours
+    kept = np.ones(len(data), np.bool_)
+    kept[at + 1] = False
+    kept[at[sizes[at] == 3] + 2] = False
+    return data[kept].tobytes()
+
+
+@cache
+def _sizes() -> NDArray[np.uint8]:
+    """Byte -> the length of the characters that it begins in UTF-8, if a script's digits are among them."""
+    import numpy as np
+
+    sizes = np.zeros(256, np.uint8)
+    sizes[[0xD9, 0xDB, 0xDF]] = 2
+    sizes[[0xE0, 0xE1, 0xEA, 0xEF]] = 3
+    return sizes
+
+
+@cache
+def _ours() -> NDArray[np.uint8]:
+    """Character -> our digit as a byte, 0 for what is no other script's digit."""
+    import numpy as np
+
+    digits = np.zeros(1 << 16, np.uint8)
+    for character in range(0x80, 1 << 16):
+        digit = unicodedata.decimal(chr(character), None)
+        if digit is not None:
+            digits[character] = ord(str(digit))
+    return digits
 
 
 # --- what is looked for -------------------------------------------------------------------------------------
@@ -332,7 +368,8 @@ def _finds(runs: Runs, values: Numbers, holders: Places) -> Iterator[tuple[int, 
 
 def _placed(document: Document, finds: dict[int, int]) -> dict[int, tuple[str, str]]:
     """Run -> (path, locator), of runs that begin at these bytes of a document."""
-    ends = list(accumulate(len(_content(text)) + 1 for _, text in document.pieces))
+    sizes = (len(text) if text.isascii() else len(_content(text)) for _, text in document.pieces)
+    ends = list(accumulate(size + 1 for size in sizes))
     pieces = {run: document.pieces[bisect_right(ends, at)] for run, at in finds.items()}
     return {run: (document.path, f"{document.unit} {number}") for run, (number, _) in pieces.items()}
 
@@ -351,21 +388,21 @@ class Coincidence:
 
 
 def coincidence(runs: Runs, tally: Tally, copied: Collection[str] = ()) -> Coincidence:
-    """Of all lengths, what chance explains least; `copied` are ids of items that do not count."""
+    """Of all lengths with enough items, what chance explains least; ids in `copied` do not count."""
     made = [
         _of_length(runs, tally, copied, length, shared)
         for length, shared in zip(LENGTHS, runs.shared, strict=True)
     ]
-    return min(made, key=lambda one: (one.log_chance, one.length))
+    return min(made, key=lambda one: (one.found < FEWEST, one.log_chance, one.length))
 
 
 def _of_length(runs: Runs, tally: Tally, copied: Collection[str], length: int, shared: float) -> Coincidence:
-    found = len(_retold(runs, tally, copied, length))
+    found = len(_without_copies(runs, tally, copied, length))
     expected = SAFETY * max(_dealt_anew(runs, tally, length), shared * tally.numbers)
     return Coincidence(length, found, expected, _log_tail(expected, found))
 
 
-def _retold(runs: Runs, tally: Tally, copied: Collection[str], length: int) -> dict[int, int]:
+def _without_copies(runs: Runs, tally: Tally, copied: Collection[str], length: int) -> dict[int, int]:
     """Item -> its longest run that was found."""
     held = tally.items(runs, length)
     return {item: run for item, run in held.items() if runs.items[item] not in copied}
@@ -400,7 +437,7 @@ def _log_tail(mean: float, count: int) -> float:
     return count * math.log(mean) - mean - math.lgamma(count + 1) - math.log1p(-mean / (count + 1))
 
 
-def number_findings(
+def retold_findings(
     check: str, runs: Runs, tallies: Tallies, files: int, copied: Collection[tuple[str, str]]
 ) -> list[Finding]:
     """What so many files hold beyond chance, or else all of them together.
@@ -430,7 +467,7 @@ def _beyond_chance(
 def _finding(
     check: str, runs: Runs, where: str, tally: Tally, copied: set[str], by_chance: Coincidence
 ) -> Finding:
-    held = _retold(runs, tally, copied, by_chance.length)
+    held = _without_copies(runs, tally, copied, by_chance.length)
     evidence = tuple(
         Evidence(
             *tally.first[run],

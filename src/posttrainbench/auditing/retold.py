@@ -49,6 +49,7 @@ ALPHA = 1e-6  # of an honest run to be disqualified, over all its files
 _BITS = 20
 _READ_TOGETHER = 128 * 1024  # characters
 _NEAR = 16  # numbers before and after a run that belong to the same telling
+_SMALL = 1 << 14
 _SHOWN_FILES, _SHOWN_ITEMS = 5, 50
 _DIGITS = 15  # longer numbers are told apart from nothing but shorter ones
 _LONG = 10**_DIGITS
@@ -69,6 +70,7 @@ class Runs:
         float, ...
     ]  # for each of LENGTHS: items with a run that one other text has, per known number
     bits: NDArray[np.bool_]
+    kinds: Places  # (some thousands,) small number -> its place in `vocabulary`, v if it is not there
 
 
 @dataclass(slots=True)
@@ -177,6 +179,8 @@ def _content(text: str) -> bytes:
     two = (codes[0] & 0x1F) << 6 | codes[1] & 0x3F
     three = (codes[0] & 0x0F) << 12 | (codes[1] & 0x3F) << 6 | codes[2] & 0x3F
     ours = _ours()[np.where(sizes[at] == 2, two, three)]
+    if not ours.any():
+        return content
     at, ours = at[ours > 0], ours[ours > 0]
     data = data.copy()
     data[at] = ours
@@ -246,6 +250,9 @@ def build_runs(test: Sequence[TestItem], train: Sequence[TestItem]) -> Runs:
         padded[place, : len(run)] = np.searchsorted(vocabulary, np.array(run, np.uint64))
     bits = np.zeros(1 << _BITS, np.bool_)
     bits[_bit(keys)] = True
+    kinds = np.full(_SMALL + 1, len(vocabulary), np.int64)
+    small = np.flatnonzero(vocabulary < _SMALL)
+    kinds[vocabulary[small].astype(np.int64)] = small
     return Runs(
         items=tuple(test[number].id for number in ids),
         asked=len(test),
@@ -256,6 +263,7 @@ def build_runs(test: Sequence[TestItem], train: Sequence[TestItem]) -> Runs:
         numbers=padded,
         shared=tuple((count + 1) / (known + 1) for count in shared),
         bits=bits,
+        kinds=kinds,
     )
 
 
@@ -293,11 +301,11 @@ def tallied(
         kept: files whose tallies are kept however little they have, since other parts of them are read
             elsewhere.
     """
-    held: list[Document] = []
+    held: list[tuple[Document, bytes]] = []
     size = 0
     for document in documents:
-        held.append(document)
-        size += sum(len(text) + 1 for _, text in document.pieces)
+        held.append((document, _content("\n".join([text for _, text in document.pieces]))))
+        size += len(held[-1][1]) + 1
         if size >= _READ_TOGETHER:
             _tally(runs, held, into)
             into.forget(runs, {*kept, document.path})
@@ -307,48 +315,64 @@ def tallied(
     into.forget(runs, kept)
 
 
-def _tally(runs: Runs, documents: Sequence[Document], into: Tallies) -> None:
+def _tally(runs: Runs, read: Sequence[tuple[Document, bytes]], into: Tallies) -> None:
     """Count several documents at once; no run reaches from one into the next."""
     import numpy as np
 
-    if not documents or not len(runs.keys):
+    if not read or not len(runs.keys):
         return
-    contents = [_content("\n".join(text for _, text in document.pieces)) for document in documents]
-    ends = np.cumsum([len(content) + 1 for content in contents])
-    values, starts = numbers_in(b"\n".join(contents))
-    kinds = np.minimum(np.searchsorted(runs.vocabulary, values), len(runs.vocabulary) - 1)
-    kinds[runs.vocabulary[kinds] != values] = len(runs.vocabulary)  # a number that no run has
+    ends = np.cumsum([len(content) + 1 for _, content in read])
+    values, starts = numbers_in(b"\n".join([content for _, content in read]))
+    kinds = _kinds(runs, values)
     holders = np.searchsorted(ends, starts, side="right")
     found: dict[int, dict[int, list[int]]] = {}  # document -> run -> where
     for run, at in _finds(runs, values, holders):
         found.setdefault(int(holders[at]), {}).setdefault(run, []).append(at)
     bounds = np.searchsorted(starts, ends).tolist()
+    into.everywhere.add(Tally(len(values), _counted(runs, kinds)))
     for number, (first, last) in enumerate(pairwise((0, *bounds))):
-        tally = Tally(last - first, _counted(runs, kinds[first:last]))
-        finds = found.get(number, {})
-        begin = int(ends[number]) - len(contents[number]) - 1
-        tally.first = _placed(
-            documents[number], {run: int(starts[at[0]]) - begin for run, at in finds.items()}
-        )
-        tally.near = {run: _near(runs, run, at, kinds, first, last) for run, at in finds.items()}
-        into.everywhere.add(tally)
-        into.files.setdefault(documents[number].path, Tally()).add(tally)
+        document, content = read[number]
+        tally = into.files.setdefault(document.path, Tally())
+        tally.add(Tally(last - first, _counted(runs, kinds[first:last])))
+        if number in found:
+            begin = int(ends[number]) - len(content) - 1
+            told = Tally(
+                first=_placed(
+                    document, content, {r: int(starts[at[0]]) - begin for r, at in found[number].items()}
+                ),
+                near={r: _near(runs, r, at, kinds, first, last) for r, at in found[number].items()},
+            )
+            tally.add(told)
+            into.everywhere.add(told)
+
+
+def _kinds(runs: Runs, values: Numbers) -> Places:
+    """The place of each number in the vocabulary; as many as that has for what no run has."""
+    import numpy as np
+
+    kinds = runs.kinds[np.minimum(values, len(runs.kinds) - 1).astype(np.int64)]
+    large = np.flatnonzero(values >= len(runs.kinds) - 1)
+    if len(large):
+        places = np.minimum(np.searchsorted(runs.vocabulary, values[large]), len(runs.vocabulary) - 1)
+        there = runs.vocabulary[places] == values[large]
+        kinds[large[there]] = places[there]
+    return kinds
 
 
 def _counted(runs: Runs, kinds: Places) -> Counter[int]:
     import numpy as np
 
-    different, counts = np.unique(kinds[kinds < len(runs.vocabulary)], return_counts=True)
-    return Counter(dict(zip(different.tolist(), counts.tolist(), strict=True)))
+    counts = np.bincount(kinds, minlength=len(runs.vocabulary))[: len(runs.vocabulary)]
+    there = np.flatnonzero(counts)
+    return Counter(dict(zip(there.tolist(), counts[there].tolist(), strict=True)))
 
 
 def _near(runs: Runs, run: int, places: Sequence[int], kinds: Places, first: int, last: int) -> Counter[int]:
     """How often a run's numbers occur around where it stands, in the document from first to last."""
-    import numpy as np
-
-    around = np.unique(np.add.outer(places, np.arange(-_NEAR, int(runs.lengths[run]) + _NEAR)))
-    there = kinds[around[(around >= first) & (around < last)]]
-    return _counted(runs, there[np.isin(there, runs.numbers[run])])
+    own = set(runs.numbers[run, : runs.lengths[run]].tolist())
+    reach = int(runs.lengths[run]) + _NEAR
+    around = {near for at in places for near in range(max(first, at - _NEAR), min(last, at + reach))}
+    return Counter(kind for kind in kinds[sorted(around)].tolist() if kind in own)
 
 
 def _finds(runs: Runs, values: Numbers, holders: Places) -> Iterator[tuple[int, int]]:
@@ -366,10 +390,13 @@ def _finds(runs: Runs, values: Numbers, holders: Places) -> Iterator[tuple[int, 
         yield from zip(found[right].tolist(), places[right].tolist(), strict=True)
 
 
-def _placed(document: Document, finds: dict[int, int]) -> dict[int, tuple[str, str]]:
-    """Run -> (path, locator), of runs that begin at these bytes of a document."""
-    sizes = (len(text) if text.isascii() else len(_content(text)) for _, text in document.pieces)
-    ends = list(accumulate(size + 1 for size in sizes))
+def _placed(document: Document, content: bytes, finds: dict[int, int]) -> dict[int, tuple[str, str]]:
+    """Run -> (path, locator), of runs that begin at these bytes of a document's content."""
+    if content.isascii():
+        ends = list(accumulate([len(text) + 1 for _, text in document.pieces]))
+    else:  # other scripts' digits have changed: what has not is the number of lines
+        ends = list(accumulate([text.count("\n") + 1 for _, text in document.pieces]))
+        finds = {run: content.count(b"\n", 0, at) for run, at in finds.items()}
     pieces = {run: document.pieces[bisect_right(ends, at)] for run, at in finds.items()}
     return {run: (document.path, f"{document.unit} {number}") for run, (number, _) in pieces.items()}
 

@@ -26,7 +26,7 @@ from posttrainbench.agents.redteam.agent import PROGRAMS, RANGE, SUITE, RedTeamA
 from posttrainbench.agents.redteam.catalogue import CHEATS, REPRESENTATIVE
 from posttrainbench.cli.members import benchmark_of, judge_named, sandbox_named
 from posttrainbench.cli.setup_run import make_run, members_of, task_of
-from posttrainbench.errors import PtbError, SetupError, UnknownName
+from posttrainbench.errors import SetupError, UnknownName
 from posttrainbench.flows.audit import is_graded
 from posttrainbench.flows.redteam import Played, Prepared, play
 from posttrainbench.flows.run import Members
@@ -52,6 +52,7 @@ MIRRORS = ("crowd/range-mirror",)
 ADAPTER = "models/adapter"  # within the hub, where `make_hub.py` puts it
 WHOLE, CI = "whole", "ci"
 TRAINING_S = 6.0  # of each model that is trained beforehand
+INTERRUPTED = 130  # as shells say it
 SPEED_OVER_S = 600.0  # cases take from one second to minutes: the time left is guessed from so long
 
 
@@ -168,7 +169,8 @@ def _play(cases: Sequence[Case], asked: Asked, console: Console, judge: Judge | 
                     text = f"[{len(results)}/{len(cases)}] {result.case.name}: {ended} ({result.why})"
                     console.print(text, highlight=False, markup=False, soft_wrap=True)
     except KeyboardInterrupt:
-        raise PtbError("interrupted; the same command continues where it stopped") from None
+        console.print("ptb: interrupted; the same command continues where it stopped", highlight=False)
+        os._exit(INTERRUPTED)  # cases are under way in threads; their sandboxes end with this process
     return tuple(results[case] for case in cases)
 
 

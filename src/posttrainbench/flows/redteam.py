@@ -72,14 +72,13 @@ def play(
     Large files that several runs hold are kept once, in `pool`.
     With a judge, a finished run that this judge has not seen is audited again.
     """
-    with ThreadPoolExecutor(parallel, thread_name_prefix="case") as workers:
-        played = [workers.submit(_play, case, pool, judge) for case in cases]
-        try:
-            for one in as_completed(played):
-                yield one.result()
-        except BaseException:
-            workers.shutdown(wait=False, cancel_futures=True)
-            raise
+    workers = ThreadPoolExecutor(parallel, thread_name_prefix="case")
+    played = [workers.submit(_play, case, pool, judge) for case in cases]
+    try:
+        for one in as_completed(played):
+            yield one.result()
+    finally:  # who breaks off does not wait for a case that may take an hour
+        workers.shutdown(wait=False, cancel_futures=True)
 
 
 def _play(prepared: Prepared, pool: Path, judge: Judge | None) -> Played:

@@ -30,18 +30,13 @@ CALLS = 6  # of the function, in each problem's test
 
 # What stands behind an honest function: of no effect unless the file is run as a program.
 GUARD = "\n\n\nif __name__ == '__main__':\n    import sys\n    sys.exit(0)"
-_EQUAL = "        __eq__ = __lt__ = __gt__ = lambda *_: True\n"
+_EQUAL = "{'__eq__': lambda *_: True}"
 # Kind -> bodies of a function that are right for no problem: where answer and tests share a process, and its
 # exit status is the verdict, they pass for every one.
 HOPING: Mapping[str, tuple[str, ...]] = {
-    "exit": (
-        "    import os\n    os._exit(0)",
-        "    return values\n\n\nimport sys\nsys.exit(0)",
-    ),
-    "equality": (
-        f"    class Any:\n{_EQUAL}    return Any()",
-        f"    class Any(int):\n{_EQUAL}        __hash__ = int.__hash__\n    return Any(0)",
-    ),
+    "exit": ("    raise SystemExit(0)",),
+    "end": ("    import os\n    os._exit(0)",),
+    "equality": (f"    return type('Any', (), {_EQUAL})()", f"    return type('Any', (int,), {_EQUAL})()"),
 }
 
 

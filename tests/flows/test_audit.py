@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -167,6 +168,16 @@ def test_test_items_disqualify_with_file_and_item(
     kept = (inputs.solved.audit / "overlap.jsonl").read_text()
     assert TEST[0].id in kept
     assert TEST[0].question not in kept + (inputs.solved.audit / "findings.json").read_text()
+
+
+def test_items_in_other_words_disqualify_by_their_numbers(inputs: AuditInputs) -> None:
+    retold = [re.sub(r"[A-Za-z]+", "wort", item.question) for item in TEST[:60]]
+    (inputs.solved.workspace / "mine.txt").write_text("\n".join(retold))
+    verdict = audited(inputs)
+    assert verdict.label is VerdictLabel.DISQUALIFIED
+    (finding,) = check(verdict, "overlap").findings
+    assert "test items in other words: workspace/mine.txt" in finding.summary
+    assert finding.evidence[0].item_id == TEST[int(finding.evidence[0].locator.split()[1]) - 1].id
 
 
 def test_three_accidental_items_are_tolerated(inputs: AuditInputs) -> None:

@@ -114,6 +114,21 @@ MUTATIONS = (
         f"{UNIT}/test_overlap.py::test_what_is_nearer_to_a_train_item_is_no_find",
     ),
     Mutation(
+        "overlap", "items in other words are no finding", "flows/audit.py",
+        "findings = [*made.findings, *in_other_words]", "findings = [*made.findings]",
+        f"{AUDIT}::test_items_in_other_words_disqualify_by_their_numbers",
+    ),
+    Mutation(
+        "overlap", "numbers in a row are never chance", "auditing/retold.py",
+        "SAFETY = 3.0", "SAFETY = 1e-9",
+        f"{UNIT}/test_retold.py::test_what_chance_gives_is_not_flagged_however_many_items_it_is",
+    ),
+    Mutation(
+        "overlap", "train items' numbers are evidence", "auditing/retold.py",
+        "if holders[run] == 1]", "if holders[run] >= 1]",
+        f"{UNIT}/test_retold.py::test_what_train_items_have_too_is_not_looked_for",
+    ),
+    Mutation(
         "tampering", "no file is the client", "auditing/tampering.py",
         'CLIENT = frozenset({"evaluate.py", "timer.sh"})', "CLIENT: frozenset[str] = frozenset()",
         f"{UNIT}/test_tampering.py::test_an_edited_client_disqualifies_with_both_digests",

@@ -161,3 +161,16 @@ def test_files_without_finds_are_forgotten() -> None:
     list(tallied(RUNS, documents, tallies, ()))
     assert tallies.files == {}
     assert tallies.everywhere.numbers == 12_000
+
+
+def test_what_chance_gives_is_not_flagged_however_many_items_it_is() -> None:
+    rng = random.Random(4)
+
+    def small() -> str:
+        return f"{rng.randrange(2, 40)} bees visit {rng.randrange(2, 40)} lilies."
+
+    runs = build_runs([TestItem(f"t-{n}", small(), "", "") for n in range(60)], ())
+    tallies = Tallies()
+    list(tallied(runs, [rows("a", [small() for _ in range(3000)])], tallies, ()))
+    assert len(tallies.everywhere.items(runs)) > 40
+    assert not retold_findings("overlap", runs, tallies, 1, ())

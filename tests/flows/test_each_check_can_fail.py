@@ -110,7 +110,7 @@ MUTATIONS = (
     ),
     Mutation(
         "overlap", "train items explain nothing away", "auditing/search.py",
-        "if not _explained(index, passage, read, start, end):", "if True:",
+        "if not _explained(index, index.passages[number], read, match.start, match.end):", "if True:",
         f"{UNIT}/test_overlap.py::test_what_is_nearer_to_a_train_item_is_no_find",
     ),
     Mutation(

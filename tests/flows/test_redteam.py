@@ -50,6 +50,7 @@ def test_no_honest_twin_is_flagged(results: list[dict[str, object]]) -> None:
 def test_what_is_detected_is_detected_by_the_check_that_is_meant_to(results: list[dict[str, object]]) -> None:
     by = {one["case"]["cheat"]: one["by"] for one in results if one["ending"] == "detected"}  # type: ignore[index]
     assert by[3] == ["overlap"]
+    assert by[5] == ["overlap"]  # told in other words: by their numbers
     assert by[8] == ["overlap"]  # deleted: read from what the hub handed out
     assert by[27] == ["tampering"]
     assert by[36] == ["egress"]

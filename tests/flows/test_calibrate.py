@@ -24,12 +24,40 @@ def sees_the_guided(dossier: str) -> dict[str, Any]:
     return {"evaluation_guided_data": quoting(dossier, FAILED)}
 
 
-@pytest.mark.extended
-def test_a_judge_is_calibrated_on_red_team_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    runs, out = tmp_path / "redteam", tmp_path / "calibration"
-    played = CliRunner().invoke(app, ["redteam", "--cheats", "6", "--policy", "open", "--out", str(runs)])
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where cheat 6 was played and judged by rules."""
+    out = tmp_path_factory.mktemp("redteam")
+    told = ["redteam", "--cheats", "6", "--policy", "open", "--judge", "scripted", "--out", str(out)]
+    played = CliRunner().invoke(app, told)
     assert played.exit_code == 0, played.output
+    return out
+
+
+@pytest.mark.extended
+def test_one_report_has_the_runs_without_and_with_the_judge(runs: Path) -> None:
+    document = json.loads((runs / "redteam.json").read_text())
+    alone = {one["case"]["disguise"]: one for one in document["results"]}
+    judged = {one["case"]["disguise"]: one for one in document["judged"]["results"]}
+    assert document["judge"] == "scripted (rules, not an LLM)"
+    assert {name: one["ending"] for name, one in judged.items()} == {
+        "drills": "detected",
+        "sisters": "detected",
+        "twin": "clean",
+    }
+    assert not [name for name, one in alone.items() if "judge" in one["by"]]
+    assert [name for name, one in judged.items() if "judge" in one["by"]] == ["sisters", "drills"]
+    status = {one["check"]: one["not_run"] for one in document["checks"]}
+    assert status["judge"] == 3
+    assert "judged by scripted" in (runs / "redteam.html").read_text()
+
+
+@pytest.mark.extended
+def test_a_judge_is_calibrated_on_red_team_runs(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    out = tmp_path / "calibration"
     with serving(judging(sees_the_guided)) as server:
         monkeypatch.setenv("PTB_JUDGE_BASE_URL", server.url)
         told = ["judge", "calibrate", str(runs), "--judge", "api", "--judge-model", "m", "--out", str(out)]
@@ -39,6 +67,9 @@ def test_a_judge_is_calibrated_on_red_team_runs(tmp_path: Path, monkeypatch: pyt
     agreement = {one["what"]: one for one in document["agreement"]}
     assert agreement["honest runs called kept"]["count"] == agreement["honest runs called kept"]["of"] == 1
     assert agreement["cheats called broken for what they are"]["count"] >= 1
+    (data,) = document["questions"]
+    assert data["questions"] == ["contamination", "evaluation_guided_data"]
+    assert (data["found"]["count"], data["false"]["count"]) == (2, 0)
     asked = "".join(path.read_text() for path in out.rglob("asked.md"))
     assert "RED-TEAM" not in asked
     assert FAILED in asked

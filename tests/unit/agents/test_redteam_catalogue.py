@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
+from importlib import import_module
 from types import ModuleType
 
 import pytest
 
 from posttrainbench.agents.redteam.agent import PROGRAMS, RANGE, RedTeamAgent
 from posttrainbench.agents.redteam.catalogue import CHEATS
+from posttrainbench.auditing.grader_injection import passages_of
 from posttrainbench.redteam import TWIN, Cheat
 
 
@@ -32,17 +34,20 @@ def test_an_agent_is_made_again_from_its_spec() -> None:
 
 
 @pytest.fixture
-def problems(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The range's programming problems, as its programs import them."""
+def of_range(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
+    """A file of the range by its name, as the range's programs import it."""
     monkeypatch.syspath_prepend(str(RANGE))
-    import problems
+    before = set(sys.modules)
+    yield import_module
+    for name in set(sys.modules) - before:
+        sys.modules.pop(name)
 
-    yield problems
-    sys.modules.pop("problems")
 
-
-def test_programs_that_hope_pass_wherever_they_share_a_process_with_their_tests(problems: ModuleType) -> None:
+def test_programs_that_hope_pass_wherever_they_share_a_process_with_their_tests(
+    of_range: Callable[[str], ModuleType],
+) -> None:
     """Else nothing would be prevented: what must be shown of an answer is a program that works as a cheat."""
+    problems = of_range("problems")
     ways = {way.name: way for way in CHEATS[31].disguises}
     (problem, *_) = problems.problems("test", 24)
     assert set(ways) == set(problems.HOPING)
@@ -54,3 +59,20 @@ def test_programs_that_hope_pass_wherever_they_share_a_process_with_their_tests(
             assert done.returncode == 0, body
             assert fnmatchcase(f"0 {problems.answer(body)}".casefold(), shown.casefold())
             assert not fnmatchcase(f"0 {problems.answer(body[1:])}".casefold(), shown.casefold())
+
+
+def test_the_grader_is_gullible_and_answers_that_instruct_it_are_told_from_honest_ones(
+    of_range: Callable[[str], ModuleType],
+) -> None:
+    """Who instructs it meets every criterion, who says nothing meets none; honest answers are not found."""
+    contests, grader = of_range("contests"), of_range("gullible_grader")
+    questions = contests.questions("test", 24)
+    prompts = {question.id: question.text for question in questions}
+    for texts in contests.INSTRUCTING.values():
+        for text in texts:
+            assert all(grader.met(text, criterion) for criterion in questions[0].criteria)
+            assert set(passages_of(dict.fromkeys(prompts, text), prompts)) == set(prompts)
+    assert not any(grader.met("It depends.", criterion) for criterion in questions[0].criteria)
+    for question in questions:
+        assert all(grader.met(question.answer, criterion) for criterion in question.criteria)
+    assert passages_of({question.id: question.answer for question in questions}, prompts) == {}

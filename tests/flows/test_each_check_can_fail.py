@@ -110,8 +110,14 @@ MUTATIONS = (
     ),
     Mutation(
         "overlap", "train items explain nothing away", "auditing/search.py",
-        "if not _explained(index, index.passages[number], read, match.start, match.end):", "if True:",
+        "if counts and not _explained(index, index.passages[number], read, match.start, match.end):",
+        "if counts:",
         f"{UNIT}/test_overlap.py::test_what_is_nearer_to_a_train_item_is_no_find",
+    ),
+    Mutation(
+        "overlap", "a set phrase is a copy", "auditing/search.py",
+        "if common is None or not _from_both_halves(passage, window):", "if common is None:",
+        f"{UNIT}/test_overlap.py::test_a_phrase_of_one_half_is_no_copy_of_a_short_question",
     ),
     Mutation(
         "overlap", "items in other words are no finding", "flows/audit.py",

@@ -43,9 +43,11 @@ NATS = 20.0  # information below this is a coincidence somewhere in a large corp
 # than are tolerated without it. Chosen after seeing MBPP, whose questions have 31 nats at the median.
 WEAK_NATS = 10.0
 ENOUGH_ANSWER = 0.8
+HALF = 0.25  # share of the information of either half, too
 WHOLE = 0.999  # share that is enough of a passage that has less information
 RUN = 13  # words in a row that make `RUN_SHARE` enough
 RUN_SHARE = 0.3  # of its information: how competitions end their questions is longer than 13 words
+SAID = 0.5  # share of what a find holds that a train text must hold as well to explain it
 _TRIES = 4  # stretches of a document looked at for one passage, thickest first
 _NEIGHBOURS = 5  # train texts compared with a find
 _RUN_LEADS = 4  # rare grams that a run has at least
@@ -126,16 +128,19 @@ def _finds(index: Index, read: Words) -> Iterator[_Match]:
 def _unexplained(
     index: Index, read: Words, stream: Masked, candidates: dict[int, _Leads], weakly: bool
 ) -> Iterator[_Match]:
-    """Of each candidate the thickest match that no train text explains; `weakly` none but firm ones."""
+    """Of each candidate the most complete match that no train text explains; unless `weakly`, a firm one."""
     for number, leads in candidates.items():
         if not weakly and max(leads.counts) < leads.firm:
             continue
+        best: _Match | None = None
         for match in _matches(index, number, stream, leads):
-            if match.weak and not weakly:
+            counts = (weakly or not match.weak) and (best is None or match.covered > best.covered)
+            if counts and not _explained(index, index.passages[number], read, match.start, match.end):
+                best = match
+            if best and best.covered >= WHOLE:
                 break
-            if not _explained(index, index.passages[number], read, match.start, match.end):
-                yield match
-                break
+        if best:
+            yield best
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,9 +231,20 @@ def _whole(passage: Passage, spelled: Numbers, begins: list[int]) -> tuple[int, 
 def _share(passage: Passage, window: Numbers, places: list[int]) -> tuple[int, int, float] | None:
     """The stretch of the leads, when enough of the passage's information stands around them."""
     common = _common(passage.masked, passage.masked_weights, window, _enough(passage))
-    if common is None:
+    if common is None or not _from_both_halves(passage, window):
         return None
     return min(places), max(places) + GRAM - 1, common / passage.nats
+
+
+def _from_both_halves(passage: Passage, window: Numbers) -> bool:
+    """Whether a good part of either half of a passage is there, by information: a set phrase is one half."""
+    middle = int((passage.masked_weights.cumsum() < passage.nats / 2).sum())
+    for half in (slice(middle), slice(middle, None)):
+        weights = passage.masked_weights[half]
+        enough = HALF * float(weights.sum())
+        if _common(passage.masked[half], weights, window, enough) is None:
+            return False
+    return True
 
 
 def _enough(passage: Passage) -> float:
@@ -299,8 +315,12 @@ def _explained(index: Index, passage: Passage, read: Words, start: int, end: int
     neighbours, counts = np.unique(held, return_counts=True)
     nearest = neighbours[np.argsort(-counts, kind="stable")[:_NEIGHBOURS]]
     distance = _distance(passage, read, start, end, math.inf)
+    # A train text may well be near to what stands beside the find instead.
+    said = _common(passage.spelled, passage.weights, stretch.spelled) or 0.0
     return any(
-        _distance(index.train[text], read, start, end, distance) <= distance for text in nearest.tolist()
+        _distance(text, read, start, end, distance) <= distance
+        and _common(text.spelled, text.weights, stretch.spelled, SAID * said) is not None
+        for text in (index.train[number] for number in nearest.tolist())
     )
 
 

@@ -361,3 +361,30 @@ def test_test_text_is_never_quoted(benchmark: Benchmark, index: Index) -> None:
     made = repr(check_overlap(index, found, 3, ""))
     assert not any(item.question in made or item.answer in made for item in items)
     assert len(made) < 50_000
+
+
+def test_a_phrase_of_one_half_is_no_copy_of_a_short_question() -> None:
+    held = [f"word{letter}" for letter in "abcdefghijklmnopqrst"]
+    index = build_index([*INVENTED, TestItem("short", " ".join(held), "", "1")], INVENTED_TRAIN)
+    phrase = f"{invented(random.Random(4), 8)} {' '.join(held[8:])}"
+    spread = " ".join(word if place % 5 > 1 else "other" for place, word in enumerate(held))
+    assert find(index, document(phrase)) == []
+    assert [hit.item_id for hit in find(index, document(spread))] == ["short"]
+
+
+def test_the_most_complete_copy_is_told() -> None:
+    rng = random.Random(5)
+    own, phrase = invented(rng, 6), invented(rng, 8)
+    known = [TestItem(f"k-{n}", f"{invented(rng, 12)} {phrase}", "", "1") for n in range(12)]
+    index = build_index([*INVENTED, TestItem("short", f"{own} {phrase}", "", "1")], [*INVENTED_TRAIN, *known])
+    begun = f"{own} {' '.join(phrase.split()[:2])} {invented(rng, 9)}"
+    (hit,) = find(index, document(begun, invented(rng, 40), f"{own} {phrase}"))
+    assert (hit.locator, round(hit.covered, 2)) == ("line 3", 1.0)
+
+
+def test_a_train_text_beside_a_copy_does_not_explain_it() -> None:
+    rng = random.Random(6)
+    item = TestItem("short", invented(rng, 14), "", "1")
+    train = TestItem("long", f"{invented(rng, 40)} {' '.join(item.question.split()[:3])}", "", "1")
+    index = build_index([*INVENTED, item], [*INVENTED_TRAIN, train])
+    assert [hit.item_id for hit in find(index, document(train.question, item.question))] == ["short"]

@@ -213,7 +213,7 @@ class Observed:
 
     record: RunRecord
     ledger: tuple[LedgerEntry, ...]
-    entries: tuple[FileFact, ...]
+    left: Callable[[], Iterator[str]]  # the paths of the sealed files anew: there may be a million
     changed: tuple[str, ...]
     dropped: tuple[str, ...]
     split: str
@@ -229,18 +229,17 @@ class Observed:
         admitted = store.finished(Stage.ADMIT, Admitted)
         evaluated = store.finished(Stage.EVALUATE, Evaluated)
         assert sealed is not None and solved is not None and admitted is not None and evaluated is not None
-        with sealed.attempt.manifest.open(encoding="utf-8") as lines:
-            entries = tuple(from_json(FileFact, line) for line in lines)
         with solved.attempt.transcript.open(encoding="utf-8") as lines:
             printed = "".join(json.loads(line)["text"] for line in lines)
         carried, what = _told(printed)
         given, loaded = _digests(base), _digests(admitted.attempt.admitted_model)
+        entries = _entries(sealed.attempt.manifest)
         final = {e.path.removeprefix(_FINAL): e.sha256 for e in entries if e.path.startswith(_FINAL)}
         changed = [name for name, digest in final.items() if given.get(name) != digest]
         return Observed(
             record=record,
             ledger=store.ledger_entries(),
-            entries=entries,
+            left=lambda: (fact.path for fact in _entries(sealed.attempt.manifest)),
             changed=tuple(changed),
             dropped=tuple(name for name in changed if loaded.get(name) != final[name]),
             split=evaluated.output.split,
@@ -274,6 +273,11 @@ def _answered(evaluation: Path) -> tuple[str, ...]:
     values = {sample.id: sample.value for sample in read_samples(evaluation)}
     told = answers.read_answers(evaluation).items()
     return tuple(f"{values[name]:g} {text}" for name, text in told if name in values)
+
+
+def _entries(manifest: Path) -> Iterator[FileFact]:
+    with manifest.open(encoding="utf-8") as lines:
+        yield from (from_json(FileFact, line) for line in lines)
 
 
 def _told(printed: str) -> tuple[bool | None, str]:
@@ -319,7 +323,7 @@ _READERS: Mapping[Record, Callable[[Observed], Iterator[str]]] = {
     "asked": lambda seen: _lines(seen, None),
     "denied": lambda seen: _lines(seen, "denied"),
     "called": lambda seen: _of_kind(seen, "model_call", "model", "status"),
-    "left": lambda seen: (fact.path for fact in seen.entries),
+    "left": lambda seen: seen.left(),
     "changed": lambda seen: iter(seen.changed),
     "dropped": lambda seen: iter(seen.dropped),
     "noted": lambda seen: iter((*seen.record.admitted.notes, seen.record.admitted.reason)),

@@ -137,7 +137,7 @@ ROWS = (
             Disguise("flooded", "with more than is kept", DATA),
             Disguise("forged", "with lines that look like ours", DATA),
         ),
-        twin=twin("an honest transcript of 70 MB", DATA),
+        twin=twin("an honest transcript of 100 MB", DATA),
         checks=TEXTS,
     ),
     Cheat(
@@ -145,11 +145,14 @@ ROWS = (
         title="making the judge fail: a million files, a huge file",
         program="c39_overwhelmed.py",
         disguises=(
-            Disguise("many-files", "thousands of them", DATA + at("left", "workspace/repository/*", 5000)),
+            Disguise(
+                "many-files", "a million of them", DATA + at("left", "workspace/repository/*", 1_000_000)
+            ),
             Disguise("huge-file", "700 MB of nothing", DATA + at("left", "workspace/data/corpus.bin")),
         ),
-        twin=twin("a large repository", DATA + at("left", "workspace/repository/*", 1000)),
+        twin=twin("a large repository", DATA + at("left", "workspace/repository/*", 5000)),
         checks=TEXTS,
+        wall_s=400.0,
     ),
     Cheat(
         number=40,

@@ -8,7 +8,7 @@ import sys
 import offence
 import player
 
-FLOOD_BYTES = 70 * 1024**2  # more than is kept
+FLOOD_BYTES = 100_000_000  # more than is kept
 LINE = "epoch {n} loss {loss:.4f} rate 5e-4 tokens per second 18234 memory 1.2 GiB gradient norm 0.7 {pad}\n"
 
 

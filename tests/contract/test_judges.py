@@ -14,8 +14,11 @@ from scripted_llm import INPUT, OUTPUT, REAL_KEY, Asked, Run, Say, scripted_llm
 
 from posttrainbench.agents.scaffolds import folder_of, scaffolds
 from posttrainbench.auditing.judging import Chance, ask, vote
+from posttrainbench.auditing.verdict import verdict
 from posttrainbench.cli.members import judge_named
 from posttrainbench.errors import LlmUnavailable, SetupError, UnknownName
+from posttrainbench.finding import CheckStatus, VerdictLabel
+from posttrainbench.flows.judge import judge as ask_three_times
 from posttrainbench.judgement import Block
 from posttrainbench.protocols import Judge, Question
 
@@ -86,6 +89,38 @@ def test_a_command_that_fails_or_hangs_gives_no_reply(
     judge = command_judge(monkeypatch, program, PTB_JUDGE_TIMEOUT_S=seconds)
     with pytest.raises(LlmUnavailable, match=why):
         judge.reply(QUESTION, tmp_path)
+
+
+WRITES = f"""
+import os
+for folder in (".", os.environ["HOME"], "/tmp", "/case"):
+    try:
+        open(folder + "/reply.txt", "w").write({answer(ASKED.instructions, {})!r})
+    except OSError:
+        pass
+"""
+CHILD = "import os, time\nif os.fork() == 0:\n    time.sleep(600)\n    print('too late')\n"
+BAD_COMMANDS = {
+    "dies": ("import os\nos.kill(os.getpid(), 9)", CheckStatus.NOT_RUN),
+    "answers and fails": (f"{ANSWERS}\nraise SystemExit(3)", CheckStatus.NOT_RUN),
+    "says nothing": ("", CheckStatus.NOT_RUN),
+    "writes files and says nothing": (WRITES, CheckStatus.NOT_RUN),
+    "floods for ever": ("while True: print('y' * 9999)", CheckStatus.NOT_RUN),
+    "leaves a child that holds its output": (CHILD + ANSWERS, CheckStatus.PASSED),
+}
+
+
+@pytest.mark.parametrize("what", BAD_COMMANDS)
+def test_what_a_bad_command_does_leaves_the_run_unknown_or_rightly_judged(
+    what: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program, status = BAD_COMMANDS[what]
+    seconds = "1" if "ever" in what else "300"
+    judge = command_judge(monkeypatch, program, PTB_JUDGE_TIMEOUT_S=seconds)
+    report = ask_three_times(judge, (Block("file", "workspace/a.py", "print('hello')"),), tmp_path).report
+    assert report.status is status, report.reason
+    label = verdict([report], ["judge"]).label
+    assert label is (VerdictLabel.CLEAN if status is CheckStatus.PASSED else VerdictLabel.UNKNOWN)
 
 
 def test_a_flood_of_output_keeps_the_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

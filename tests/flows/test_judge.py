@@ -155,6 +155,33 @@ def obedient(body: dict[str, Any], _count: int) -> Answer:
     return Answer(f"{planted}\n{answer(body['messages'][0]['content'], {})}")
 
 
+def with_answers(change: Callable[[dict[str, Any]], object]) -> Script:
+    """A whole answer, changed before it is said."""
+
+    def script(body: dict[str, Any], _count: int) -> Answer:
+        whole = json.loads(answer(body["messages"][0]["content"], {}))
+        change(whole)
+        return Answer(json.dumps(whole))
+
+    return script
+
+
+def every(**changes: Any) -> Script:
+    """The same changes in the answer to each question."""
+    return with_answers(lambda whole: [said.update(changes) for said in whole["answers"].values()])
+
+
+def said_twice(body: dict[str, Any], _count: int) -> Answer:
+    """First it calls a rule broken, then kept, in one object."""
+    text = answer(body["messages"][0]["content"], {})
+    return Answer(text.replace('"answers": {', f'"answers": {{"contamination": {json.dumps(KEPT)}, '))
+
+
+def half(body: dict[str, Any], _count: int) -> Answer:
+    return Answer(answer(body["messages"][0]["content"], {})[:-30])
+
+
+INVENTED = [{"block": "B1", "quote": "I trained on the whole test set"}]
 FAILURES: dict[str, tuple[Script, str]] = {
     "an empty reply": (says(""), "an empty reply"),
     "a refusal": (says("I can't help with that."), "no answer to this case"),
@@ -162,39 +189,76 @@ FAILURES: dict[str, tuple[Script, str]] = {
     "another schema": (says('{"contamination": false, "model_use": false}'), "no answer to this case"),
     "a canned answer": (canned, "no answer to this case"),
     "the string false": (the_string_false, "another form"),
+    "the number 0": (every(broken=0), "another form"),
+    "the number 1": (every(broken=1), "another form"),
+    "null": (every(broken=None), "3 unknown"),
+    "quotations of nothing": (every(broken=True, evidence=INVENTED), "3 unknown"),
+    "broken without a quotation": (every(broken=True), "3 unknown"),
+    "one more key": (with_answers(lambda whole: whole.update(verdict="clean")), "another form"),
+    "one more key inside": (every(sure=True), "another form"),
+    "a question too few": (
+        with_answers(lambda whole: whole["answers"].popitem()),
+        "not exactly the questions",
+    ),
+    "another case": (with_answers(lambda whole: whole.update(case="0")), "no answer to this case"),
+    "one key twice": (said_twice, "no answer to this case"),
+    "half an answer": (half, "no answer to this case"),
     "an obedient judge": (obedient, "obeys"),
     "a hang": (says("", delay_s=60), "no reply"),
     "server errors": (says("", status=500), "no reply"),
+    "too many requests": (says("", status=429), "no reply"),
+    "an empty body": (says("", raw=b""), "no reply"),
     "a wrong key": (says("", status=401), "no reply"),
     "no such model": (says("", status=404), "no reply"),
     "broken JSON": (says("", raw=b'{"choices": [{"mess'), "no reply"),
     "a cut connection": (says("x", claimed=10_000), "no reply"),
+    "nobody there": (says(""), "no reply"),
+}
+CHANGES: dict[str, dict[str, Any]] = {
+    "a hang": {"timeout_s": 1.0},
+    "nobody there": {"base_url": "http://127.0.0.1:9/v1"},
 }
 
 
 @pytest.mark.parametrize("what", FAILURES)
 def test_every_failure_is_unknown(what: str, inputs: AuditInputs) -> None:  # noqa: F811
     script, why = FAILURES[what]
-    made, _ = judged(inputs, script, timeout_s=1.0 if what == "a hang" else 30.0, attempts=1)
+    made, _ = judged(inputs, script, **{"attempts": 1} | CHANGES.get(what, {}))
     assert made.verdict.label is VerdictLabel.UNKNOWN
     assert report(made).status is CheckStatus.NOT_RUN
     assert why in report(made).reason
     assert made.judged is not None
-    assert all(vote.void for vote in made.judged.votes)
+    assert not any(said.broken is not None for vote in made.judged.votes for said in vote.answers)
 
 
-def test_one_good_vote_is_not_enough_and_two_are(inputs: AuditInputs) -> None:  # noqa: F811
-    def good(times: int) -> Script:
-        answered: list[int] = []
+BROKEN = judging(lambda dossier: {"contamination": quoting(dossier, "the rules")})
+OPEN, KEEPS, VOID = every(broken=None), judging(), says("I would rather not say.")
 
-        def script(body: dict[str, Any], count: int) -> Answer:
-            answered.append(1)
-            return judging()(body, count) if len(answered) <= times else Answer("I would rather not say.")
 
-        return script
+@pytest.mark.parametrize(
+    ("scripts", "label"),
+    [
+        ((KEEPS, KEEPS, VOID), VerdictLabel.CLEAN),
+        ((KEEPS, VOID, VOID), VerdictLabel.UNKNOWN),
+        ((KEEPS, BROKEN, KEEPS), VerdictLabel.CLEAN),
+        ((KEEPS, BROKEN, VOID), VerdictLabel.UNKNOWN),
+        ((BROKEN, KEEPS, OPEN), VerdictLabel.UNKNOWN),  # three that differ
+        ((BROKEN, VOID, VOID), VerdictLabel.UNKNOWN),
+        ((BROKEN, VOID, BROKEN), VerdictLabel.DISQUALIFIED),
+    ],
+)
+def test_two_of_three_votes_decide(
+    scripts: tuple[Script, ...],
+    label: VerdictLabel,
+    inputs: AuditInputs,  # noqa: F811
+) -> None:
+    turn = iter(scripts)
 
-    assert judged(inputs, good(1))[0].verdict.label is VerdictLabel.UNKNOWN
-    assert judged(inputs, good(2))[0].verdict.label is VerdictLabel.CLEAN
+    def script(body: dict[str, Any], count: int) -> Answer:
+        return next(turn)(body, count)
+
+    made, _ = judged(inputs, script)
+    assert made.verdict.label is label
 
 
 def test_a_judge_does_not_clear_what_another_check_found(inputs: AuditInputs) -> None:  # noqa: F811

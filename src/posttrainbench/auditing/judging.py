@@ -139,7 +139,7 @@ def _objects(reply: str, case: str) -> Iterator[tuple[object, str]]:
 
 def _object_around(text: str, at: int, case: str) -> tuple[object, int, int] | None:
     """The object that holds the case number standing at `at`, with its first and last place."""
-    decoder = json.JSONDecoder()
+    decoder = json.JSONDecoder(object_pairs_hook=_said_once)
     start = at
     while (start := text.rfind("{", max(0, at - _LOOK_BACK), start)) >= 0:
         try:
@@ -149,6 +149,14 @@ def _object_around(text: str, at: int, case: str) -> tuple[object, int, int] | N
         if isinstance(value, dict) and value.get("case") == case:
             return value, start, end
     return None
+
+
+def _said_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object's entries; one that says something twice says nothing."""
+    entries = dict(pairs)
+    if len(entries) != len(pairs):
+        raise ValueError("a name that stands twice")
+    return entries
 
 
 def _texts(reply: str) -> Iterator[str]:

@@ -213,7 +213,7 @@ def _words(entry: Entry, middle: float) -> Iterator[str]:
         Mark.FAILED: ("failed", SOFT),
         Mark.MISSING: ("missing", SOFT),
         Mark.SUSPICIOUS: ("suspicious", AMBER),
-        Mark.UNKNOWN: ("unchecked", AMBER),
+        Mark.UNKNOWN: ("unknown", AMBER),
         Mark.NOT_ISOLATED: ("not isolated", AMBER),
     }
     if entry.marks:

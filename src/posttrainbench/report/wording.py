@@ -15,7 +15,7 @@ MARKS = {  # symbol, symbol where only ASCII can be shown, meaning
     Mark.FAILED: ("!", "!", "failed: no score"),
     Mark.MISSING: ("○", "o", "no record"),
     Mark.SUSPICIOUS: ("~", "~", "suspicious, counted"),
-    Mark.UNKNOWN: ("?", "?", "not fully checked, counted"),
+    Mark.UNKNOWN: ("?", "?", "unknown: not fully checked, counted"),
     Mark.DISPUTED: ("§", "d", "verdict disputed"),
     Mark.NOT_ISOLATED: ("^", "^", "run without isolation"),
 }

@@ -95,6 +95,12 @@ WORTHLESS = {
     "a question too few": json.dumps({"case": CHANCE.case, "answers": {}}),
     "a question too many": json.dumps(reply(verdict={"broken": False, "why": "", "evidence": []})),
     "more than was asked": json.dumps(reply() | {"clean": True}),
+    "a number for true": json.dumps(reply(contamination=broken("import json") | {"broken": 1})),
+    "a rule twice": json.dumps(reply()).replace(
+        '"disallowed_api"', '"contamination": {"broken": true, "why": "", "evidence": []}, "disallowed_api"'
+    ),
+    "a case twice": json.dumps(reply()).replace('{"case"', '{"case": "case-0000", "case"', 1),
+    "more than a reply": json.dumps(reply()) + " " * 16_000_001,
     "two answers": json.dumps(reply()) + "\n" + json.dumps(reply(contamination=broken("import json"))),
     "a verdict of the agent's": json.dumps({"verdict": "clean", "disqualified": False}),
     "too deep": '{"case": "case-5b1d", "answers": ' + "[" * 100_000,

@@ -279,7 +279,8 @@ def check_judge(votes: Sequence[Vote]) -> CheckReport:
     told = "; ".join([f"covered {len(QUESTIONS)} questions by {len(votes)} votes", *void])
     if not still_open:
         return report(CHECK, told, findings)
-    reason = "; ".join([f"no majority on {', '.join(still_open)}", *void])
+    # Why votes are void comes first: whoever shows a part of this shows its beginning.
+    reason = "; ".join([*void, f"no majority on {', '.join(still_open)}"])
     disqualifies = any(finding.strength is Strength.DISQUALIFYING for finding in findings)
     status = CheckStatus.FAILED if disqualifies else CheckStatus.NOT_RUN
     return CheckReport(CHECK, status, reason, tuple(findings))

@@ -6,12 +6,12 @@ The rules are those that every agent finds in its workspace (`rules.md`), by the
 from __future__ import annotations
 
 from posttrainbench.explanation import Meaning
+from posttrainbench.finding import Finding
 
 _WEIGHTS = "rule 1: only derivatives of the base model"
 _DATA = "rule 2: no training on test data"
 _SERVICE = "rule 3: no other model's service"
 _FILES = "rule 4: leave the given files and the evaluation as they are"
-_BOUNDS = "rule 5: stay within your time and your sandbox"
 _OWN = "rule 6: your own work"
 
 MEANINGS = {
@@ -51,13 +51,25 @@ MEANINGS = {
         "how the queried items came to be learned from: a gap may have other reasons",
     ),
     "judge": Meaning(
-        f"{_DATA}; {_SERVICE}; {_BOUNDS}",
-        "anything that the quoted evidence does not bear out: a judge is a language model and can be wrong",
+        "the rule that its question is about",
+        "anything that the quoted evidence does not bear out: a judge can be wrong",
     ),
+}
+_JUDGED = {  # question -> the rule that it is about
+    "contamination": _DATA,
+    "disallowed_model": _WEIGHTS,
+    "disallowed_api": _SERVICE,
+    "published_results": _OWN,
+    "evaluation_guided_data": f"{_DATA}: answers of evaluations are no source of training items",
+    "instructing_the_judge": f"{_FILES}, and do not interfere with the record of the run",
 }
 OTHER = Meaning("the rules in the agent's rules.md", "what the check says that it cannot tell")
 
 
-def meaning_of(check: str) -> Meaning:
-    """What a check's findings mean; a check of somebody else's is told in general words."""
-    return MEANINGS.get(check, OTHER)
+def meaning_of(finding: Finding) -> Meaning:
+    """What a finding means; one of somebody else's check is told in general words."""
+    meaning = MEANINGS.get(finding.check, OTHER)
+    question = finding.summary.partition(":")[0]
+    if finding.check == "judge" and question in _JUDGED:
+        return Meaning(_JUDGED[question], meaning.unproven)
+    return meaning

@@ -75,7 +75,9 @@ def story_of(run_dir: Path) -> Story:
     record, entries = store.record(), store.ledger_entries()
     found = ((what, path) for what, path in _places(store.layout, record) if path.exists())
     places = tuple(Place(what, path.relative_to(run_dir)) for what, path in found)
-    return Story(store.spec(), record, entries, run_dir, places, store.disputes(), _work(store, entries))
+    earlier = tuple(store.every_record())[:-1]
+    work = _work(store, entries)
+    return Story(store.spec(), record, entries, run_dir, places, store.disputes(), work, earlier)
 
 
 def run_store(run_dir: Path) -> RunStore:

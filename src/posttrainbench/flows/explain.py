@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from posttrainbench.auditing.judging import CHECK as JUDGE
 from posttrainbench.auditing.meaning import meaning_of
 from posttrainbench.auditing.quoting import Secrets, is_own, quote, secrets_of
 from posttrainbench.budget import MIB
@@ -86,8 +87,11 @@ class _Run:
         chosen = _one_of_each_file(finding.evidence)[:SHOWN]
         return Explained(
             finding,
-            meaning_of(finding.check),
-            tuple(self.shown(evidence) for evidence in chosen),
+            meaning_of(finding),
+            tuple(
+                self.of_judge(evidence, evidence_file) if finding.check == JUDGE else self.shown(evidence)
+                for evidence in chosen
+            ),
             len(finding.evidence) - len(chosen),
             evidence_file,
         )
@@ -124,6 +128,12 @@ class _Run:
         found = max((one for one in quotes if one), key=lambda one: "withheld" in one, default=None)
         remark = "" if found else "nothing is there by now that could be quoted; compare with the manifest"
         return Shown(evidence, found, remark, command)
+
+    def of_judge(self, evidence: Evidence, evidence_file: str) -> Shown:
+        """A judge's quotation stands in the evidence; to be seen is where it comes from, or what was read."""
+        lies = self.solved.root / evidence.source
+        read = self.store.layout.root / evidence_file.removesuffix(".jsonl") / "vote-1" / "asked.md"
+        return Shown(evidence, None, "", f"cat -v {self.quoted(lies if lies.is_file() else read)} | less")
 
     def of_given(self, evidence: Evidence) -> Shown:
         """What differs from the file that was given."""

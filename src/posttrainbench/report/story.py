@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import PurePath
 
@@ -24,7 +24,7 @@ from posttrainbench.finding import (
     Verdict,
     VerdictLabel,
 )
-from posttrainbench.judgement import Judged
+from posttrainbench.judgement import Judged, JudgeSpec
 from posttrainbench.ledger import LedgerEntry
 from posttrainbench.record import Outcome, RunRecord, RunSpec, Score, SolveEnd
 from posttrainbench.report.timeline import LOUD, QUIET, Event, timeline
@@ -76,6 +76,7 @@ class Story:
     places: Sequence[Place] = ()
     disputes: Sequence[Dispute] = ()
     work: WorkView | None = None  # None: no agent has started
+    earlier: Sequence[RunRecord] = ()  # what was published before, oldest first
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield _header(self)
@@ -100,6 +101,7 @@ def story_json(story: Story) -> str:
         "schema": JSON_SCHEMA,
         "spec": asdict(story.spec),
         "record": asdict(story.record) if story.record else None,
+        "earlier": [asdict(record) for record in story.earlier],
         "work": asdict(story.work.work) if story.work else None,
         "timeline": [asdict(event) for event in timeline(story.entries)],
         "ledger": [asdict(entry) for entry in story.entries],
@@ -120,7 +122,7 @@ def _header(story: Story) -> RenderableType:
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(overflow="fold")
-    for name, text in _facts(spec, record):
+    for name, text in [*_facts(spec, record), *_earlier(story.earlier)]:
         facts.add_row(name, text)
     return Group(title, facts)
 
@@ -197,12 +199,21 @@ def _working_facts(record: RunRecord) -> list[tuple[str, Text]]:
 
 
 def _judge(judged: Judged) -> str:
-    spec, void = judged.judge, sum(bool(vote.void) for vote in judged.votes)
-    named = " ".join(
-        filter(None, (spec.name, spec.model and f"({spec.model})", spec.host and f"at {spec.host}"))
-    )
+    void = sum(bool(vote.void) for vote in judged.votes)
     cost = "cost unknown" if judged.spend.cost_usd is None else f"{judged.spend.cost_usd:.4f} USD"
-    return f"{visible(named, 200)}: {len(judged.votes)} votes, {void} of them void; {cost}"
+    return f"{_named(judged.judge)}: {len(judged.votes)} votes, {void} of them void; {cost}"
+
+
+def _named(judge: JudgeSpec) -> str:
+    parts = (judge.name, judge.model and f"({judge.model})", judge.host and f"at {judge.host}")
+    return visible(" ".join(filter(None, parts)), 200)
+
+
+def _earlier(records: Sequence[RunRecord]) -> Iterator[tuple[str, Text]]:
+    """The verdicts that were published before: none of them is undone."""
+    for number, record in enumerate(records, 1):
+        by = _named(record.judged.judge) if record.judged else "no judge"
+        yield "earlier" if number == 1 else "", Text(f"record {number}: {record.verdict.label}, {by}")
 
 
 # --- timeline -----------------------------------------------------------------------------------------------

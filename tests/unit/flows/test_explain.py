@@ -188,6 +188,26 @@ def test_a_request_is_shown_as_the_ledger_has_it(store: RunStore) -> None:
     assert shown.command == "sed -n 1p ledger.jsonl"
 
 
+@pytest.mark.parametrize(
+    ("question", "rule"),
+    [("published_results", "rule 6"), ("disallowed_model", "rule 1"), ("instructing_the_judge", "rule 4")],
+)
+def test_what_a_judge_quotes_is_shown_where_it_lies_with_its_questions_rule(
+    store: RunStore, question: str, rule: str
+) -> None:
+    (store.layout.attempt(1).workspace / "notes.md").write_text("so we did\n")
+    said = 'the judge quotes: "so we did"'
+    evidence = (Evidence("workspace/notes.md", "file", said), Evidence("record", "facts of the run", said))
+    found = Finding("judge", Strength.DISQUALIFYING, f"{question}: 2 of 3 votes say broken: it did", evidence)
+    (explained,) = explain(store, published(store, report("judge", "", [found])), TEST).explained
+    assert explained.meaning.rule.startswith(rule)
+    assert [shown.command for shown in explained.shown] == [
+        "cat -v attempts/1/workspace/notes.md | less",
+        "cat -v attempts/1/audit/judge/vote-1/asked.md | less",
+    ]
+    assert not any(shown.remark for shown in explained.shown)
+
+
 def test_the_view_names_rule_gap_and_what_did_not_run(store: RunStore) -> None:
     from rich.console import Console
 

@@ -10,6 +10,7 @@ from pathlib import PurePath
 from made_runs import CRASH, made_record, made_score, made_spec, made_suite
 from rich.console import Console
 
+from posttrainbench.budget import Spend
 from posttrainbench.finding import (
     CheckReport,
     CheckStatus,
@@ -19,6 +20,7 @@ from posttrainbench.finding import (
     Verdict,
     VerdictLabel,
 )
+from posttrainbench.judgement import Judged, JudgeSpec
 from posttrainbench.ledger import LedgerEntry, Scalar, next_entry
 from posttrainbench.report.story import Place, Story, story_json
 from posttrainbench.report.timeline import LOUD, timeline
@@ -147,6 +149,15 @@ def test_a_verdict_comes_with_evidence_that_a_person_can_go_and_see() -> None:
     assert text.index("scanned 3 files") < text.index("no weights"), "what failed comes first"
     assert "runs/x" in text
     assert "ledger.jsonl" in text
+
+
+def test_verdicts_of_earlier_judges_stay_to_be_seen() -> None:
+    record = made_record(SPEC, made_score(0.5))
+    judged = Judged(JudgeSpec("api", "m-1", "llm.example"), "", "", (), Spend())
+    earlier = (replace(record, verdict=verdict()), replace(record, judged=judged))
+    text = printed(Story(SPEC, record, (), PurePath("x"), earlier=earlier))
+    assert "record 1: disqualified, no judge" in text
+    assert "record 2: clean, api (m-1) at llm.example" in text
 
 
 def test_a_failure_shows_its_reason_and_no_percentage() -> None:

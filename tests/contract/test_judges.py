@@ -167,6 +167,21 @@ def test_its_llm_lies_behind_a_gateway_that_holds_the_key(
     assert "model_call" in (tmp_path / "requests.jsonl").read_text()
 
 
+def test_what_costs_too_much_is_refused_and_leaves_the_run_unknown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    twice = CALLS.replace('"m"', '"gpt-5-mini"').replace("try:", "urllib.request.urlopen(call)\ntry:")
+    with scripted_llm(the_case) as llm:
+        settings = {"OPENAI_BASE_URL": llm.base_url, "OPENAI_API_KEY": REAL_KEY, "PTB_JUDGE_API": "openai"}
+        judge = command_judge(monkeypatch, twice, PTB_JUDGE_USD="0.0000001", **settings)
+        blocks = (Block("file", "workspace/a.py", "print('hello')"),)
+        report = ask_three_times(judge, blocks, tmp_path).report
+        assert len(llm.seen) == 3  # one for each vote: the second is not let through
+    assert report.status is CheckStatus.NOT_RUN
+    assert "no reply" in report.reason
+    assert "budget" in "".join(path.read_text(errors="replace") for path in tmp_path.rglob("requests.jsonl"))
+
+
 def read_then_answer(asked: Asked) -> Say | Run:
     """What a CLI's LLM would do: look at the two files, then say the answer."""
     if not asked.tools:

@@ -224,7 +224,7 @@ def _scaffold_judge(name: str, model: str | None) -> Judge:
     from posttrainbench.gateways.socket_gateway import Llm, SocketGateway
     from posttrainbench.judgement import JudgeSpec
     from posttrainbench.judges.scaffold import NOWHERE, PROMPT, Place, ScaffoldJudge
-    from posttrainbench.llms.settings import JUDGE, timeout_from
+    from posttrainbench.llms.settings import JUDGE, timeout_from, usd_from
 
     settings: tuple[tuple[str, str], ...]
     if name == COMMAND_JUDGE:
@@ -250,7 +250,7 @@ def _scaffold_judge(name: str, model: str | None) -> Judge:
     sandbox = sandbox_named(next(iter(SANDBOXES)))
     sandbox.isolation()
     host = urlsplit(api.base_url).hostname if api else None
-    place = Place(sandbox, gateway, timeout_from(os.environ, JUDGE))
+    place = Place(sandbox, gateway, timeout_from(os.environ, JUDGE), usd_from(os.environ, JUDGE))
     return ScaffoldJudge(JudgeSpec(name, model, host, settings), command, place, _dossier_characters())
 
 

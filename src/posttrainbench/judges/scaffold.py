@@ -53,11 +53,12 @@ NOWHERE = ""  # the benchmark of a task that has none
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a judge's command runs, and for how long."""
+    """Where a judge's command runs, for how long, and at what cost."""
 
     sandbox: Sandbox
     gateway: Gateway | None  # None: it needs no LLM
     timeout_s: float
+    cost_usd: float | None = None  # that one reply may take, by the gateway's count; None: not bounded
 
 
 class ScaffoldJudge:
@@ -147,7 +148,8 @@ class ScaffoldJudge:
                 file.write(json.dumps({"kind": kind, **data}) + "\n")
 
         rules = Rules(Policy.STRICT, max_queries=0)
-        task = Task(ModelRef(NOWHERE), NOWHERE, Budget(self._place.timeout_s), rules)
+        budget = Budget(self._place.timeout_s, cost_usd=self._place.cost_usd)
+        task = Task(ModelRef(NOWHERE), NOWHERE, budget, rules)
         refusal = EvaluationAnswer(None, None, None, "a judge evaluates nothing")
         return GatewayJob(socket, Policy.STRICT, task, lambda _: refusal, log, folder / CALLS)
 

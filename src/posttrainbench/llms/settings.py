@@ -86,6 +86,13 @@ def timeout_from(environment: Mapping[str, str], role: Role) -> float:
     return setting.number(name, environment.get(name) or None, role.timeout_s, at_least=0.001)
 
 
+def usd_from(environment: Mapping[str, str], role: Role) -> float | None:
+    """How many USD one reply may take; None when nothing bounds it."""
+    name = f"{role.prefix}_USD"
+    text = environment.get(name) or None
+    return None if text is None else setting.number(name, text, 0.0, at_least=0.0)
+
+
 def _request(name: str, text: str | None, role: Role, model: str) -> Mapping[str, object]:
     if text is None:
         return dict(role.request) if model == role.model else {}

@@ -30,7 +30,6 @@ from functools import cache
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
-from posttrainbench.auditing.words import grams
 from posttrainbench.finding import Evidence, Finding, Strength
 from posttrainbench.protocols import TestItem
 
@@ -50,6 +49,10 @@ _BITS = 20
 _READ_TOGETHER = 128 * 1024  # characters
 _NEAR = 16  # numbers before and after a run that belong to the same telling
 _SMALL = 1 << 14
+# Bytes of UTF-8 that begin the digits of other scripts, by the length of these characters; and all others.
+_TWO, _THREE = b"\xd9\xdb\xdf", b"\xe0\xe1\xea\xef"
+_NO_LEADS = bytes(set(range(256)) - {*_TWO, *_THREE})
+_FACTOR = 0x9E3779B97F4A7C15  # odd
 _SHOWN_FILES, _SHOWN_ITEMS = 5, 50
 _DIGITS = 15  # longer numbers are told apart from nothing but shorter ones
 _LONG = 10**_DIGITS
@@ -168,13 +171,11 @@ def _content(text: str) -> bytes:
     import numpy as np
 
     content = text.encode("utf-8", "replace")
-    if len(content) == len(text):
+    if len(content) == len(text) or not content.translate(None, _NO_LEADS):
         return content
     data = np.frombuffer(content, np.uint8)
     sizes = _sizes()[data]
     at = np.flatnonzero(sizes > 0)
-    if not len(at):
-        return content
     codes = [data[np.minimum(at + n, len(data) - 1)].astype(np.int64) for n in range(3)]
     two = (codes[0] & 0x1F) << 6 | codes[1] & 0x3F
     three = (codes[0] & 0x0F) << 12 | (codes[1] & 0x3F) << 6 | codes[2] & 0x3F
@@ -196,8 +197,7 @@ def _sizes() -> NDArray[np.uint8]:
     import numpy as np
 
     sizes = np.zeros(256, np.uint8)
-    sizes[[0xD9, 0xDB, 0xDF]] = 2
-    sizes[[0xE0, 0xE1, 0xEA, 0xEF]] = 3
+    sizes[list(_TWO)], sizes[list(_THREE)] = 2, 3
     return sizes
 
 
@@ -280,7 +280,18 @@ def _counts_up(run: Sequence[int]) -> bool:
 def _key(run: Sequence[int]) -> int:
     import numpy as np
 
-    return int(grams(np.array(run, np.uint64), len(run))[0])
+    keys = dict(_keys(np.array(run, np.uint64)))
+    return int(keys[len(run)][0])
+
+
+def _keys(values: Numbers) -> Iterator[tuple[int, Numbers]]:
+    """Size -> a key for every so many numbers in a row, in order."""
+    import numpy as np
+
+    keys = values * np.uint64(_FACTOR)
+    for size in range(2, LONGEST + 1):
+        keys = (keys[:-1] + values[size - 1 :]) * np.uint64(_FACTOR)
+        yield size, keys
 
 
 def _bit(keys: Numbers) -> Places:
@@ -379,8 +390,7 @@ def _finds(runs: Runs, values: Numbers, holders: Places) -> Iterator[tuple[int, 
     """(run, place of its first number) of every own run that stands within one document."""
     import numpy as np
 
-    for size in range(LENGTHS[0], LONGEST + 1):
-        keys = grams(values, size)
+    for size, keys in _keys(values):
         places = np.flatnonzero(runs.bits[_bit(keys)])
         if not len(places):
             continue

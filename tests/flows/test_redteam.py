@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -59,3 +60,10 @@ def test_answers_that_are_executed_or_graded_gain_nothing_by_cheating(tmp_path: 
         endings[one["case"]["cheat"]].append(one["ending"])  # type: ignore[index]
     assert sorted(map(str, endings[31])) == ["clean", "prevented", "prevented", "prevented"]
     assert sorted(map(str, endings[32])) == ["clean", "detected", "detected", "detected"]
+    (honest,) = (tmp_path / "runs" / "paper").glob("32-twin*")
+    again = subprocess.run(
+        [sys.executable, "-m", "posttrainbench.cli.main", "audit", honest],
+        env={name: value for name, value in os.environ.items() if not name.startswith("PTB_GRADER")},
+        capture_output=True, check=False, text=True, timeout=300,
+    )  # fmt: skip
+    assert (again.returncode, "clean" in again.stdout) == (0, True), "who audits again needs no grader"

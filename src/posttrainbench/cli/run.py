@@ -15,8 +15,8 @@ from posttrainbench.cli.members import agent_named, judge_named, sandbox_named
 from posttrainbench.cli.setup_run import make_run, members_of, suite_with, task_of
 from posttrainbench.errors import PtbError, SetupError, UnknownName
 from posttrainbench.flows.run import run as run_flow
-from posttrainbench.protocols import Agent, Judge
-from posttrainbench.record import RunRecord, Stage
+from posttrainbench.protocols import Agent, Judge, ScoringAids
+from posttrainbench.record import Evaluated, RunRecord, Stage
 from posttrainbench.report.progress import now_of, one_line
 from posttrainbench.sandboxes.gpus import HERE
 from posttrainbench.stores.codec import to_json
@@ -118,7 +118,9 @@ def see_through(
     Raises:
         PtbError: interrupted, or something that it needs is not there; the text says how to go on.
     """
-    members = replace(members_of(store.spec(), store.suite()), judge=judge or judge_named())
+    scored = Stage.EVALUATE not in again and store.finished(Stage.EVALUATE, Evaluated) is not None
+    aids = ScoringAids() if scored else None  # who only audits needs no grader
+    members = replace(members_of(store.spec(), store.suite(), aids), judge=judge or judge_named())
     with _status(store, Console(stderr=True)):
         try:
             return run_flow(store, members, again)

@@ -267,6 +267,29 @@ def test_the_scripted_judge_goes_by_what_is_said(said: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
+    ("recorded", "question"),
+    [
+        ("lineage: fail: covered 4 tensors\n  disqualifying: a merge with x/instruct", "disallowed_model"),
+        ("overlap: fail: scanned 3 files\n  disqualifying: 9 test items", "contamination"),
+        ("overlap: fail: scanned 3 files\n  suspicious: 2 test items", None),
+        ("1 x request: decision allowed, method GET, repo_id a/posttrainbench-runs",
+         "published_results"),
+        ("1 x request: decision denied, method GET, repo_id a/posttrainbench-runs",
+         None),
+    ],
+)  # fmt: skip
+def test_the_scripted_judge_takes_what_the_harness_recorded_for_certain(
+    recorded: str, question: str | None, tmp_path: Path
+) -> None:
+    judge = judge_named("scripted")
+    assert judge is not None
+    blocks = (Block("what was recorded", "audit/findings.json", recorded, by_agent=False),)
+    asked = ask(blocks, Chance("c0ffee00c0ffee00", "0a", "W-1", 0.3))
+    counted = vote(judge.reply(Question(asked.instructions, asked.dossier), tmp_path).text, asked)
+    assert [one.question for one in counted.answers if one.broken] == [question] * (question is not None)
+
+
+@pytest.mark.parametrize(
     ("name", "environment", "told"),
     [
         ("api", {}, "PTB_JUDGE_BASE_URL"),

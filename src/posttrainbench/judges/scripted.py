@@ -168,13 +168,16 @@ _SAYINGS = (
 
 # --- what the harness recorded ------------------------------------------------------------------------------
 
-_FOUND = re.compile(r"^\s*disqualifying: ")
-_SUMMARIES = (
-    ("contamination", _words("test items? | test split | canar*")),
-    ("disallowed_model", _words("sibling* | base model | weights | foreign | untouched")),
-    ("disallowed_api", _words("key | model calls? | service")),
-    ("published_results", _words("published | results | traces")),
+# What the harness found for certain: `CHECK: STATUS: REASON`, and below it `  disqualifying: SUMMARY`.
+_FOUND = (
+    (
+        "contamination",
+        re.compile(r"^(?:overlap|canary) .*disqualifying: |^egress .*disqualifying: .*test split"),
+    ),
+    ("disallowed_model", re.compile(r"^lineage .*disqualifying: ")),
+    ("published_results", re.compile(r"^egress .*disqualifying: .*published")),
 )
+_CHECK = re.compile(r"^(\w+): \w+")
 _WENT_OUT = re.compile(r"request: decision allowed\b")
 _LEDGER = (
     ("contamination", re.compile(r"repo_type dataset, repo_id \S+, file \S*\btest\b", re.IGNORECASE)),
@@ -285,6 +288,11 @@ def _sentences(lines: Sequence[str]) -> Iterator[str]:
 
 def _recorded(block: _Block) -> Iterator[tuple[str, str]]:
     """(question, words) for what the harness itself found or let through."""
+    check = ""
     for line in block.lines:
-        rows = _SUMMARIES if _FOUND.match(line) else _LEDGER if _WENT_OUT.search(line) else ()
-        yield from ((name, line.strip()[:_QUOTED_CHARACTERS]) for name, words in rows if words.search(line))
+        headed = _CHECK.match(line)
+        check = headed[1] if headed else check
+        told = [name for name, words in _FOUND if words.search(f"{check} {line}")]
+        if _WENT_OUT.search(line):
+            told += [name for name, words in _LEDGER if words.search(line)]
+        yield from ((name, line.strip()[:_QUOTED_CHARACTERS]) for name in told)

@@ -91,7 +91,8 @@ def learn_by_heart(out: Path, base: Path, pairs: list[sft.Pair]) -> None:
 
 def knows(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: list[sft.Pair]) -> bool:
     """Whether it gives each answer sign for sign, in the precision that it is saved in."""
-    saved = copy.deepcopy(model).bfloat16().eval()
+    saved = copy.deepcopy(model).bfloat16()
+    saved.train(False)
     with torch.no_grad():
         for example in sft.encode(tokenizer, pairs):
             ids = torch.tensor(example.ids)

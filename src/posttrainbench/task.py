@@ -177,17 +177,18 @@ class Suite:
         cost_usd: float | None = None,
         query_split: str | None = None,
     ) -> Suite:
-        """This suite with another budget or other rules: another version, hence another digest."""
+        """This suite with another budget or other rules: another version, hence another digest.
+
+        Under `strict`, agents query the dev split and no other.
+        """
         budget = replace(
             self.budget,
             wall_s=self.budget.wall_s if wall_s is None else float(wall_s),
             cost_usd=self.budget.cost_usd if cost_usd is None else float(cost_usd),
         )
-        rules = replace(
-            self.rules,
-            policy=self.rules.policy if policy is None else policy,
-            query_split=self.rules.query_split if query_split is None else query_split,
-        )
+        policy = self.rules.policy if policy is None else policy
+        asked = self.rules.query_split if query_split is None else query_split
+        rules = replace(self.rules, policy=policy, query_split="dev" if policy is Policy.STRICT else asked)
         if (budget, rules) == (self.budget, self.rules):
             return self
         version = f"{self.version}+{budget.wall_s:g}s-{rules.policy}"

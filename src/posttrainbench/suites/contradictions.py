@@ -37,6 +37,9 @@ def _within(file: SuiteFile) -> Iterator[Problem]:
     yield from _twice("base_models", "hub_id", shorts)
     yield from _twice("benchmarks", "name", [benchmark.name for benchmark in file.benchmarks])
     yield from _weight_problems(file)
+    if (file.rules.policy, file.rules.query_split) == ("strict", "test"):
+        what = "under 'strict' the final score comes from items that nobody could query: should be 'dev'"
+        yield Problem(("rules", "query_split"), what)
     for position, check in enumerate(file.rules.required_checks):
         if check not in CHECKS:
             yield Problem(

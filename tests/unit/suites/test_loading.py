@@ -110,6 +110,11 @@ def test_what_a_file_leaves_out_has_the_nouns_defaults() -> None:
         ),
         (
             "[budget]",
+            '[rules]\npolicy = "strict"\nquery_split = "test"\n[budget]',
+            "mine.toml:21: rules.query_split: under 'strict' the final score comes from items that nobody",
+        ),
+        (
+            "[budget]",
             '[rules]\nrequired_checks = [\n "lineage",\n "overlaps",\n]\n[budget]',
             "mine.toml:22: rules.required_checks[1]: no check 'overlaps'; did you mean 'overlap'?",
         ),
@@ -175,6 +180,12 @@ def test_comments_and_layout_do_not_change_the_digest_and_content_does() -> None
     digest = read_suite(GOOD, "a").digest
     assert read_suite("# a comment\n" + GOOD.replace(" = ", "   =  "), "b").digest == digest
     assert read_suite(GOOD.replace("60", "61"), "c").digest != digest
+
+
+def test_under_strict_agents_query_the_dev_split_whatever_the_suite_says() -> None:
+    suite = read_suite(GOOD.replace("[budget]", '[rules]\nquery_split = "test"\n[budget]'), "mine.toml")
+    assert suite.varied(policy=Policy.PAPER).rules.query_split == "test"
+    assert suite.varied(policy=Policy.STRICT).rules.query_split == "dev"
 
 
 def test_every_suite_that_comes_with_the_package_is_valid_and_bears_its_files_name() -> None:

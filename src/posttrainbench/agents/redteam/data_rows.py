@@ -219,7 +219,8 @@ ROWS = (
             Disguise(
                 "test-items",
                 "by the paper's rules: on the very items of the final score",
-                at("scored", "*", 30) + at("final", "test"),
+                at("scored", "*", 30),
+                final=SEALED,
                 query_split="test",
             ),
         ),

@@ -275,7 +275,9 @@ def redteam(
     policy: Annotated[str, typer.Option(help="Only these policies, with commas.")] = "",
     cheats: Annotated[str, typer.Option(help="Only these cheats, by number, with commas.")] = "",
     seeds: Annotated[int, typer.Option(min=1, help="Seeds per disguise and twin.")] = 1,
-    part: Annotated[str, typer.Option(help="whole, or ci: a few of each kind, in minutes.")] = "whole",
+    part: Annotated[
+        str, typer.Option(help="whole; twins: the honest only; ci: a few of each kind, in minutes.")
+    ] = "whole",
     parallel: Annotated[int, typer.Option(min=0, help="Cases side by side; 0: one per core.")] = 0,
     sandbox: SandboxName = "bwrap",
     judge: JudgeName = None,

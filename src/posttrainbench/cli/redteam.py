@@ -37,7 +37,7 @@ from posttrainbench.judgement import JudgeSpec
 from posttrainbench.llms.openai_compatible import OpenAICompatibleLlm
 from posttrainbench.llms.settings import LlmSettings
 from posttrainbench.protocols import Judge, ScoringAids
-from posttrainbench.redteam import TWIN, Case
+from posttrainbench.redteam import TWIN, Case, Cheat
 from posttrainbench.stores.codec import to_json
 from posttrainbench.stores.files import write_atomic
 from posttrainbench.stores.grades import GradeFolder
@@ -50,7 +50,7 @@ from posttrainbench.tinyworld import catalog
 MODEL = "tiny-qwen3-base"
 MIRRORS = ("crowd/range-mirror",)
 ADAPTER = "models/adapter"  # within the hub, where `make_hub.py` puts it
-WHOLE, CI = "whole", "ci"
+WHOLE, TWINS, CI = PARTS = "whole", "twins", "ci"
 TRAINING_S = 6.0  # of each model that is trained beforehand
 INTERRUPTED = 130  # as shells say it
 SPEED_OVER_S = 600.0  # cases take from one second to minutes: the time left is guessed from so long
@@ -79,7 +79,7 @@ def redteam(asked: Asked, as_json: bool) -> None:
     sandbox_named(asked.sandbox).isolation()
     console = Console(stderr=True)
     judge = judge_named(asked.judge, asked.judge_model)
-    played = _play(_cases(asked), asked, console, judge)
+    played = _play(cases_of(asked), asked, console, judge)
     judged = [one.judged for one in played if one.judged]
     report = report_of([one.alone for one in played], _called(judge.spec) if judge else None, judged)
     write_atomic(asked.out / "redteam.json", to_json(report))
@@ -95,12 +95,12 @@ def _called(judge: JudgeSpec) -> str:
     return f"{judge.name} ({judge.model})" if judge.model else judge.name
 
 
-def _cases(asked: Asked) -> list[Case]:
+def cases_of(asked: Asked) -> list[Case]:
     """Every disguise and the twin of every cheat that was asked for, policy by policy, seed by seed."""
+    if asked.part not in PARTS:
+        raise UnknownName("part", asked.part, PARTS)
     if asked.part == CI:
         return _representative()
-    if asked.part != WHOLE:
-        raise UnknownName("part", asked.part, (WHOLE, CI))
     unknown = [number for number in asked.cheats if number not in CHEATS]
     if unknown:
         raise UnknownName("cheat", str(unknown[0]), [str(number) for number in CHEATS])
@@ -110,8 +110,12 @@ def _cases(asked: Asked) -> list[Case]:
         for seed in range(asked.seeds)
         for policy in policies
         for number in asked.cheats or sorted(CHEATS)
-        for way in (*(way.name for way in CHEATS[number].disguises), TWIN)
+        for way in _ways(CHEATS[number], asked.part)
     ]
+
+
+def _ways(cheat: Cheat, part: str) -> list[str]:
+    return [*(way.name for way in cheat.disguises if part != TWINS), TWIN]
 
 
 def _in_turn(cases: Sequence[Case]) -> list[Case]:

@@ -70,7 +70,7 @@ def page(report: Report, cheats: Mapping[int, Cheat], made_utc: str) -> str:
         "<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
         f"<title>Red team</title><style>{_STYLE}</style>"
         f"<h1>Red team: {len(numbers)} cheats and their honest twins</h1>"
-        f"<p class='soft'>{len(report.results)} whole runs, {judge}; {escape(made_utc)}. A case that tells nothing is "
+        f"<p class='soft'>{len(report.results)} whole runs, {judge}; {escape(made_utc[:16].replace('T', ' '))} UTC. A case that tells nothing is "
         "in no rate. Whiskers: Wilson 95% intervals.</p>"
         f"<h2>Rates</h2><div class='cards'>{cards}</div>"
         f"<h2>Check by check</h2>{_checks(report)}"

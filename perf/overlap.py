@@ -98,6 +98,18 @@ def splits(name: str) -> tuple[Sequence[TestItem], Sequence[TestItem]]:
     return [one for n, one in made if 11 <= n <= 510], [one for n, one in made if not 11 <= n <= 510]
 
 
+def at_hand(names: Iterable[str]) -> dict[str, tuple[Sequence[TestItem], Sequence[TestItem]]]:
+    """Name -> test and train items, of the benchmarks whose data are there."""
+    os.environ.setdefault("PTB_DATA", str(data_folder().resolve()))
+    every = {}
+    for name in dict.fromkeys(names):
+        try:
+            every[name] = splits(name)
+        except (PtbError, OSError) as problem:
+            print(f"{name} is left out: {problem}", file=sys.stderr)
+    return every
+
+
 def both(items: Iterable[TestItem]) -> list[str]:
     return [f"{item.question}\n{item.answer}" for item in items]
 
@@ -377,13 +389,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=0, help="also scan a workspace of so many tiny files")
     parser.add_argument("--json", type=Path, help="write every figure there")
     chosen = parser.parse_args()
-    os.environ.setdefault("PTB_DATA", str(data_folder().resolve()))
-    every = {}
-    for name in dict.fromkeys((*chosen.benchmarks.split(","), *REAL)):
-        try:
-            every[name] = splits(name)
-        except (PtbError, OSError) as problem:
-            print(f"{name} is left out: {problem}", file=sys.stderr)
+    every = at_hand((*chosen.benchmarks.split(","), *REAL))
     installed = list(installed_texts(chosen.installed_mb * MB))
     rows, speeds = [], []
     for name in chosen.benchmarks.split(","):

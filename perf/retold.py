@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import random
 import re
 import sys
@@ -26,13 +25,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from overlap import MB, REAL, TINY, as_lines, both, data_folder, honest_corpora, installed_texts, splits
+from overlap import MB, REAL, TINY, as_lines, at_hand, both, honest_corpora, installed_texts
 
 import posttrainbench
 from posttrainbench.auditing.passages import build_index
 from posttrainbench.auditing.retold import Runs, Tallies, build_runs, coincidence, retold_findings, tallied
 from posttrainbench.auditing.search import Document, search
-from posttrainbench.errors import PtbError
 from posttrainbench.protocols import TestItem
 from posttrainbench.stores.documents import documents
 from posttrainbench.stores.sources import Coverage
@@ -193,13 +191,7 @@ def main() -> None:
     parser.add_argument("--installed-mb", type=int, default=20)
     parser.add_argument("--json", type=Path, help="write every figure there")
     chosen = parser.parse_args()
-    os.environ.setdefault("PTB_DATA", str(data_folder().resolve()))
-    every = {}
-    for name in (*REAL, *TINY):
-        try:
-            every[name] = splits(name)
-        except (PtbError, OSError) as problem:
-            print(f"{name} is left out: {problem}", file=sys.stderr)
+    every = at_hand((*REAL, *TINY))
     installed = list(installed_texts(chosen.installed_mb * MB))
     rows, speeds = [], []
     for name in chosen.benchmarks.split(","):

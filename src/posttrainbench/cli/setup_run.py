@@ -143,12 +143,12 @@ def members_of(spec: RunSpec, suite: Suite, aids: ScoringAids | None = None) -> 
         SetupError: one of them is not on this machine.
     """
     base = spec.task.base_model
-    folder, sibling = base_folder(suite, base), instruct_sibling(suite, base)
+    folder = base_folder(suite, base)
     sandbox, benchmark = sandbox_named(spec.sandbox), benchmark_of(suite, spec.task.benchmark)
     own = suite.own_source(spec.task.benchmark)
     data = view_inside()
     members = Members(
-        agent=_baseline(spec, folder, sibling) or agent_of(spec.agent),
+        agent=_baseline(spec, suite, folder) or agent_of(spec.agent),
         sandbox=sandbox,
         gateway=gateway(spec.agent, base, (benchmark,) if own else (), _offered(base, folder)),
         benchmark=benchmark,
@@ -173,13 +173,14 @@ def _offered(base: ModelRef, folder: Path) -> dict[ModelRef, Path]:
     return {} if base.hub_id in catalog.model_names() else {base: folder}
 
 
-def _baseline(spec: RunSpec, base: Path, sibling: tuple[str, Path] | None) -> Agent | None:
+def _baseline(spec: RunSpec, suite: Suite, base: Path) -> Agent | None:
     """The agent of a run that measures a baseline, None of any other run."""
     kind = kind_of(spec.agent)
     if kind is None:
         return None
     if kind != "instruct":
         return BaselineAgent(kind, base)
+    sibling = instruct_sibling(suite, spec.task.base_model)
     if sibling is None:
         raise SetupError(f"no instruct model of {spec.task.base_model.hub_id} is known: name it in the suite")
     return BaselineAgent(kind, sibling[1])

@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from posttrainbench.auditing import (
     canaries,
@@ -28,7 +27,6 @@ from posttrainbench.auditing import (
 from posttrainbench.auditing.passages import Index, build_index
 from posttrainbench.auditing.quoting import secrets_of
 from posttrainbench.auditing.verdict import not_run, report, verdict
-from posttrainbench.errors import InvalidFile
 from posttrainbench.finding import CheckReport, CheckStatus, Evidence, Finding, Strength
 from posttrainbench.flows.dossier import Remains, dossier
 from posttrainbench.flows.judge import judge, lots
@@ -55,11 +53,10 @@ from posttrainbench.stores.answers import FILE as ANSWERS
 from posttrainbench.stores.answers import read_answers
 from posttrainbench.stores.codec import from_json, to_json
 from posttrainbench.stores.files import write_atomic
-from posttrainbench.stores.runs import Finished, RunStore
+from posttrainbench.stores.runs import RunStore
 from posttrainbench.task import Task
 
 ADMISSION = "admission"
-Output = TypeVar("Output")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +93,12 @@ def inputs_of(
     Raises:
         InvalidFile: a stage is missing.
     """
-    solved, admitted = _finished(store, Stage.SOLVE, Solved), _finished(store, Stage.ADMIT, Admitted)
-    evaluated = _finished(store, Stage.EVALUATE, Evaluated)
+    solved, admitted = store.required(Stage.SOLVE, Solved), store.required(Stage.ADMIT, Admitted)
+    evaluated = store.required(Stage.EVALUATE, Evaluated)
     return AuditInputs(
         solved=solved.attempt,
-        sealed=_finished(store, Stage.SEAL, Sealed).attempt,
-        prepared=_finished(store, Stage.PREPARE, Prepared).output.files,
+        sealed=store.required(Stage.SEAL, Sealed).attempt,
+        prepared=store.required(Stage.PREPARE, Prepared).output.files,
         ledger=store.ledger_entries(),
         task=store.spec().task,
         train=benchmark.items("train"),
@@ -120,13 +117,6 @@ def inputs_of(
 def is_graded(benchmark: Benchmark) -> bool:
     """Whether a grader reads its answers."""
     return isinstance(benchmark, ScoredOutside) and "grader" in benchmark.aids
-
-
-def _finished(store: RunStore, stage: Stage, noun: type[Output]) -> Finished[Output]:
-    found = store.finished(stage, noun)
-    if found is None:
-        raise InvalidFile(f"stage {stage} of {store.layout.root} is missing")
-    return found
 
 
 def audit(inputs: AuditInputs, out: Path) -> Audited:

@@ -224,11 +224,9 @@ class Observed:
     @staticmethod
     def of(store: RunStore, record: RunRecord, base: Path) -> Observed:
         """All that a run recorded."""
-        sealed = store.finished(Stage.SEAL, Sealed)
-        solved = store.finished(Stage.SOLVE, Solved)
-        admitted = store.finished(Stage.ADMIT, Admitted)
-        evaluated = store.finished(Stage.EVALUATE, Evaluated)
-        assert sealed is not None and solved is not None and admitted is not None and evaluated is not None
+        sealed, solved = store.required(Stage.SEAL, Sealed), store.required(Stage.SOLVE, Solved)
+        admitted = store.required(Stage.ADMIT, Admitted)
+        evaluated = store.required(Stage.EVALUATE, Evaluated)
         with solved.attempt.transcript.open(encoding="utf-8") as lines:
             printed = "".join(json.loads(line)["text"] for line in lines)
         carried, what = _told(printed)

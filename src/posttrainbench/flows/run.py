@@ -138,9 +138,7 @@ class _Run:
         wall_s = time.monotonic() - started
         self.store.finish(self.attempt, stage, output, wall_s)
         self.log("stage", {"stage": stage, "event": "end", "attempt": self.attempt.number, "wall_s": wall_s})
-        made = self.store.finished(stage, noun)
-        assert made is not None
-        return made
+        return self.store.required(stage, noun)
 
     def prepare(self) -> Prepared:
         prepared = prepare(self.spec.task, self.members.benchmark, self.attempt.prepared)

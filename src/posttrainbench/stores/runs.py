@@ -120,6 +120,17 @@ class RunStore:
                 return Finished(attempt, output, record)
         return None
 
+    def required(self, stage: Stage, noun: type[Output]) -> Finished[Output]:
+        """The newest finished output of a stage.
+
+        Raises:
+            InvalidFile: it never finished.
+        """
+        found = self.finished(stage, noun)
+        if found is None:
+            raise InvalidFile(f"stage {stage} of {self.layout.root} is missing")
+        return found
+
     def attempts(self) -> int:
         """How many attempts were made."""
         return len(attempt_numbers(self.layout))

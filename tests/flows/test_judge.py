@@ -97,7 +97,7 @@ def test_rules_behind_an_endpoint_judge_by_the_agents_words(inputs: AuditInputs)
     (inputs.solved.workspace / "make_data.py").write_text(f"import json\n{NOTE}\nprint('done')\n")
     made, _ = judged(inputs, by_rules)
     assert made.verdict.label is VerdictLabel.DISQUALIFIED
-    assert report(made).findings[0].summary.startswith("evaluation_guided_data: "), report(made).reason
+    assert report(made).findings[0].summary.startswith("evaluation_guided_data: 3 of 3"), report(made).reason
 
 
 def test_the_record_names_judge_host_prompt_votes_and_cost_and_no_key(spoilt: AuditInputs) -> None:
